@@ -1,0 +1,152 @@
+"""The command line: each verb hands its words to a function of the same name and prints what comes back."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train a market maker, attack it, measure it against the provable optimum, and fence it in.",
+)
+
+Source = Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or a name in the gallery.")]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change a key, as in train.steps=200_000. Repeatable.")
+]
+Seed = Annotated[int | None, typer.Option(help="The evaluation's seed, instead of the file's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def run(
+    file: Source,
+    out: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = Path("runs"),
+    set: Set = [],  # noqa: B006  typer's way to say that nothing was given
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    json: Json = False,
+) -> None:
+    """Train, measure and report an experiment."""
+    import experiments
+
+    done = experiments.run(file, set=set, seed=seed, out=out, resume=resume)
+    if json:
+        _print_json({"folder": str(done.path), "digest": done.digest, "summary": done.summary})
+    else:
+        print(done.page)
+        print(done.verdict)
+
+
+@app.command()
+def new(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+    """Write a commented experiment to start from."""
+    from experiments.new import new
+
+    print(f"{new(file)}: edit it, then marketsim validate {file} and marketsim run {file}")
+
+
+@app.command()
+def validate(file: Source, set: Set = [], seed: Seed = None, json: Json = False) -> None:  # noqa: B006
+    """Say what to expect of an experiment before it is run."""
+    from experiments.validate import validate
+
+    remarks = validate(file, set=set, seed=seed)
+    _print_json({"remarks": remarks}) if json else print("\n".join(remarks))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of an experiment file."""
+    from experiments.schema import schema
+
+    _print_json(schema())
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write the page of a run again."""
+    from experiments.report import report
+
+    print(report(folder))
+
+
+@app.command()
+def compare(folders: Annotated[list[Path], typer.Argument(metavar="RUN...")], json: Json = False) -> None:
+    """Compare designs, or runs of one market, by paired differences."""
+    from experiments.compare import compare
+
+    compare(folders, json)
+
+
+@app.command("policy-map")
+def policy_map(
+    folder: Folder,
+    dealer: Annotated[str, typer.Argument(metavar="DEALER")],
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+) -> None:
+    """Print a dealer's quotes and hedge by step and inventory, as CSV."""
+    from experiments.policy_map import policy_map
+
+    policy_map(folder, dealer, out)
+
+
+@app.command()
+def bench(
+    which: Annotated[str, typer.Argument(metavar="[engine|train]")] = "engine", json: Json = False
+) -> None:
+    """Measure how fast this machine runs the market, or trains."""
+    from experiments.bench import bench
+
+    bench(which, json)
+
+
+def _print_json(tree: object) -> None:
+    print(json_format.dumps(tree, indent=1))
+
+
+def _shadow() -> str | None:
+    """The line about a package that stands in the way of one of ours: `agents` is a common name."""
+    here = Path(__file__).resolve().parent.parent
+    for name in ("agents", "marketsim", "reports"):
+        spec = find_spec(name)
+        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        if found != here / name:
+            return f"the package {name!r} is {found or 'missing'}, not ours in {here / name}: install into an own environment"
+    return None
+
+
+def main() -> None:
+    """Run a verb. Exit code 2 and one line for bad input, 130 for Ctrl-C, 1 where the machine refuses."""
+    try:
+        shadow = _shadow()
+        if shadow:
+            _fail(shadow, 2)
+        if app(standalone_mode=False) == 130:  # how typer returns from Ctrl-C
+            raise KeyboardInterrupt
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped; the last checkpoint of a run is whole, --resume continues from it", 130)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _fail(f"{what}; what was finished stands, the last checkpoint is whole, --resume continues from it", 1)
+    except Exception as error:
+        from marketsim.document import InputError
+
+        if isinstance(error, InputError):
+            _fail(str(error), 2)
+        if hasattr(error, "format_message"):  # the command line itself is wrong
+            _fail(f"{' '.join(error.format_message().split())} (marketsim --help)", 2)
+        raise
+
+
+def _fail(line: str, code: int) -> None:
+    print(line, file=sys.stderr)
+    sys.exit(code)

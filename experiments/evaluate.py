@@ -1,0 +1,176 @@
+"""Measuring: the policies of a desk play episodes that nobody trained on, and what happened is written down.
+
+Episode k is market k of the engine's episode 0 under the evaluation seed, whatever the batch size: every design, run
+and policy meets the same clients and the same exogenous price in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agents.cast import Cast
+from agents.config import Desk
+from agents.policy import Policy
+from experiments import benchmarks, store
+from experiments.fan import Fan
+from experiments.sampled import Sampled
+from marketsim.batch import MarketBatch, Step
+from marketsim.measures import attribution
+from marketsim.measures.markouts import HORIZONS, Markouts
+from marketsim.measures.paths import Paths
+from marketsim.types import LEDGER, Reason
+
+EPISODE = 0  # the engine's episode that evaluation plays
+_REASONS = (*(reason.name.lower() for reason in Reason), "soft_position", "soft_loss")  # type: ignore[union-attr]
+
+
+def evaluate(
+    desk: Desk,
+    policies: Mapping[int, Policy],
+    folder: Path,
+    seed: int,
+    episodes: int,
+    sample: int,
+    progress: Callable[[float, str], None] | None = None,
+    markets: int = 1000,
+    threads: int = 1,
+) -> None:
+    """Play ``policies``, agent -> policy, one for every agent, and write the tables of docs/run-folder.md to ``folder``.
+
+    ``seed``: of the evaluation. ``sample``: of how many episodes, the first ones, every step and request is kept.
+    ``progress(done episodes, the figure that matters)``. ``markets``: played at once; memory grows by some 250 bytes an
+    episode and dealer beyond that. The tables are all but training's: episodes, steps, requests, quantiles, quotes,
+    benchmarks and interventions.
+    """
+    if sorted(policies) != list(range(len(desk.agents))):
+        raise ValueError(f"agents {sorted(policies)} have a policy, each of the {len(desk.agents)} agents needs one")
+    cast = Cast(desk, policies)
+    fan = Fan(desk, episodes)
+    tables: list[pd.DataFrame] = []
+    interventions = np.zeros((len(_REASONS), len(desk.agents)), dtype=np.int64)
+    first, count = 0, min(sample, episodes)
+    while first < episodes:
+        sampling = first == 0
+        batch = MarketBatch(desk, count, seed, first, threads=1 if sampling else threads, record=sampling)
+        played = _play(batch, cast, fan, Sampled(batch) if sampling else None, folder)
+        tables.append(played.episodes())
+        interventions += played.interventions
+        first += count
+        count = min(markets, episodes - first)
+        if progress is not None:
+            progress(first, _figure(desk, tables))
+    table = pd.concat(tables, ignore_index=True)
+    store.write_table(folder, "episodes", table)
+    store.write_table(folder, "quantiles", fan.quantiles())
+    store.write_table(folder, "interventions", _interventions(desk, interventions, episodes))
+    reached = table["max_inventory"].to_numpy().reshape(episodes, -1).max(axis=0)
+    benchmarks.write(desk, policies, folder, reached)
+
+
+def _play(batch: MarketBatch, cast: Cast, fan: Fan, sampled: Sampled | None, folder: Path) -> _Played:
+    """One episode of every market of the batch, watched by whoever measures."""
+    observation = batch.reset(EPISODE)
+    cast.reset(batch.seed, EPISODE, batch.first_market, batch.markets)
+    actions = np.zeros((batch.markets, len(batch.agents), max(batch.action_widths)), np.float32)
+    played = _Played(batch)
+    fan.add(batch.first_market, 0, played.pnl, played.inventory)
+    for t in range(batch.steps):
+        quotes = cast.play(observation, actions)
+        if sampled is not None:
+            sampled.ask(played.mid, played.inventory, played.pnl, actions, quotes)
+        step = batch.step(actions, quotes)
+        if sampled is not None:
+            sampled.answer(step, played.mid)
+        played.add(step)
+        fan.add(batch.first_market, t + 1, played.pnl, played.inventory)
+        observation = step.observation
+    if sampled is not None:
+        sampled.end(played.mid, played.inventory, played.pnl)
+        store.write_table(folder, "steps", sampled.steps())
+        store.write_table(folder, "requests", sampled.requests())
+    return played
+
+
+class _Played:
+    """What is measured of the episodes of a batch while they are played.
+
+    ``mid`` (markets,), ``inventory`` and ``pnl`` (dealers, markets): where they stand. ``interventions`` (reasons,
+    dealers): steps in which each reason fired.
+    """
+
+    def __init__(self, batch: MarketBatch):
+        N, M = len(batch.agents), batch.markets
+        self._batch = batch
+        self._ledger = {term: np.zeros((N, M)) for term in LEDGER}
+        self._reward = np.zeros((N, M))
+        self._paths = Paths(N, M)
+        self._markouts = Markouts(N, M)
+        self._soft = [batch.tables.dealers[name][:, None] for name in ("position_soft", "loss_soft")]
+        self.interventions = np.zeros((len(_REASONS), N), dtype=np.int64)
+        self._look()
+
+    def _look(self) -> None:
+        state = self._batch.state
+        self.mid = state["mid"][:, 0].copy()  # type: ignore[index]
+        self.inventory = state["inventory"][:, :, 0].T.copy()  # type: ignore[index]
+        self.pnl = state["cash"].T + self.inventory * self.mid  # type: ignore[union-attr]
+
+    def add(self, step: Step) -> None:
+        """The batch has made a step."""
+        self._count(step)
+        mid = self.mid
+        self._look()
+        ledger = {term: step.ledger[term].T for term in LEDGER}
+        for term, total in self._ledger.items():
+            total += ledger[term]
+        self._reward += step.reward.T
+        self._terminated = step.terminated.T
+        self._markouts.add(mid, ledger["bought"], ledger["sold"], self.mid)
+        self._paths.add(self.pnl, self.inventory, last=bool(step.truncated[0, 0]))
+
+    def _count(self, step: Step) -> None:
+        """Count what the guardrails did, and the steps begun past a soft level."""
+        if step.reasons.any():
+            for k, reason in enumerate(Reason):
+                self.interventions[k] += np.count_nonzero(step.reasons & reason, axis=0)
+        for row, soft, state in zip((-2, -1), self._soft, (np.abs(self.inventory), -self.pnl), strict=True):
+            if np.isfinite(soft).any():
+                self.interventions[row] += np.count_nonzero(~(state <= soft), axis=1)
+
+    def episodes(self) -> pd.DataFrame:
+        """A row an episode and dealer, see docs/run-folder.md."""
+        N, M = self._reward.shape
+        number = self._batch.first_market + np.arange(M)
+        columns = {
+            "reward": self._reward, "pnl": attribution.pnl(self._ledger), **self._ledger,
+            "drawdown": self._paths.drawdown, "max_inventory": self._paths.max_inventory,
+            "final_inventory": self.inventory, "worst_loss": self._paths.worst_loss, "terminated": self._terminated,
+            **{f"markout_{h}": self._markouts.gain[h] for h in HORIZONS},
+            **{f"marked_{h}": self._markouts.lots[h] for h in HORIZONS},
+            "inventory_square": self._paths.square, "inventory_product": self._paths.product,
+        }  # fmt: skip
+        keys = {"episode": np.repeat(number, N), "market": np.repeat(number, N), "dealer": list(self._batch.agents) * M}
+        return pd.DataFrame(keys | {name: values.T.ravel() for name, values in columns.items()})
+
+
+def _interventions(desk: Desk, counts: np.ndarray, episodes: int) -> pd.DataFrame:
+    """Counts (reasons, dealers) as a table; a soft level that a dealer does not have makes no row."""
+    per = 1000 / (episodes * desk.market.steps)
+    rows = []
+    for i, (agent, dealer) in enumerate(zip(desk.agents, desk.dealer_of, strict=True)):
+        for reason, count in zip(_REASONS, counts[:, i], strict=True):
+            if reason.startswith("soft_") and getattr(getattr(dealer.limits, reason[5:]), "soft", None) is None:
+                continue
+            rows.append((agent, reason, int(count), count * per))
+    return pd.DataFrame(rows, columns=["dealer", "reason", "count", "per_1000_steps"])
+
+
+def _figure(desk: Desk, tables: Sequence[pd.DataFrame]) -> str:
+    """The figure that matters, so far: the objective of the first learner, or of the first dealer."""
+    name = desk.agents[desk.learners[0] if desk.learners else 0]
+    rewards = [table["reward"].to_numpy()[table["dealer"].to_numpy() == name] for table in tables]
+    return f"{name}: objective {np.concatenate(rewards).mean():.4g}"

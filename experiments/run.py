@@ -1,0 +1,156 @@
+"""``marketsim run``: train every design and seed, measure them on the same clients, write the page.
+
+The modules that do so are imported inside: `import experiments` and the command line's help must not wait for them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.config import Experiment
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. ``path``: its folder, see docs/run-folder.md; ``summary`` and ``manifest``: those files."""
+
+    path: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+
+    @property
+    def page(self) -> Path:
+        from experiments import store
+
+        return self.path / store.REPORT
+
+    @property
+    def verdict(self) -> str:
+        """The page's first sentence: what the first learner of the file itself earned, and whom it beat."""
+        from reports.folder import open_run
+        from reports.page import subjects
+        from reports.view import View
+        from reports.words import plain
+
+        run = open_run(self.path)
+        design = run.designs["base"]
+        return plain(View(run, design, subjects(run, design.dealers)[0], place=lambda figure, _: "").sentence())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the values of the result tables: equal for equal experiments on equal versions."""
+        return self.manifest["digest"]
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a folder. Raises InputError where there is none, or it is not finished."""
+    from experiments import store
+    from marketsim.document import InputError
+
+    path = Path(path)
+    try:
+        manifest = json.loads((path / store.MANIFEST).read_text(encoding="utf-8"))
+        if not manifest["complete"]:
+            raise InputError(f"{path}: the run is not finished, --resume continues it")
+        summary = json.loads((path / store.SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is not the folder of a run") from None
+    return Run(path, summary, manifest)
+
+
+def run(
+    source: str | Path | Mapping[str, Any],
+    set: Mapping[str, Any] | Iterable[str] | None = None,
+    seed: int | None = None,
+    out: str | Path = "runs",
+    resume: bool = False,
+) -> Run:
+    """Run an experiment: a YAML file, a dict or a name in the gallery.
+
+    ``set``: changes, path -> value. ``seed``: of the evaluation, instead of the file's. ``out``: where the run's folder
+    is made. ``resume``: continue a run that was stopped, to the bit-identical result. Progress goes to stderr.
+    Raises InputError with one line, before anything is written, where the experiment cannot be run.
+    """
+    from experiments import config, store
+
+    experiment = config.load(source, set, seed)
+    path = store.run_folder(experiment, Path(out))
+    earlier = _earlier(path, resume)
+    if resume and earlier.get("complete"):
+        return open_run(path)
+    prepare(experiment)
+    if not resume:
+        for design in earlier.get("designs", ()):
+            shutil.rmtree(path / design, ignore_errors=True)
+    store.write_json(path / store.MANIFEST, store.manifest(experiment))
+    store.write_yaml(path / store.EXPERIMENT, experiment.resolved())
+    for design, desk in experiment.designs.items():
+        for training_seed in experiment.training_seeds:
+            _train_and_measure(desk, training_seed, store.design_folder(path, design, training_seed), resume, design)
+    return _conclude(path, experiment)
+
+
+def prepare(experiment: Experiment) -> None:
+    """Compile the step, and find out whether every design can be played at all."""
+    from experiments import progress
+    from experiments.players import rehearse
+    from marketsim.document import InputError, pointed
+
+    with progress.if_slow("compiling the market step, once; up to a minute ..."):
+        for desk in experiment.designs.values():
+            try:
+                rehearse(desk)
+            except ValueError as error:
+                raise error if isinstance(error, InputError) else pointed(experiment.document, str(error)) from None
+
+
+def _earlier(path: Path, resume: bool) -> dict[str, Any]:
+    """The manifest of the same run done before, empty if it is new. Unfinished work is continued, never lost."""
+    from experiments import store
+    from marketsim.document import InputError
+
+    if not path.exists():
+        return {}
+    try:
+        manifest = json.loads((path / store.MANIFEST).read_text(encoding="utf-8"))
+        whole = manifest["complete"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: is in the way and is not the folder of a run, move it or choose --out") from None
+    if not whole and not resume:
+        raise InputError(f"{path}: holds this run unfinished, --resume continues it; delete the folder to begin anew")
+    return manifest
+
+
+def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design: str) -> None:
+    from experiments import evaluate, progress, training
+    from experiments.players import players
+
+    name = f"{design}/{seed}"
+    if desk.learners:
+        training.train(desk, seed, folder, resume, name)
+    with progress.task(f"measuring {name}", desk.evaluate.episodes, "episodes") as advance:
+        evaluate.evaluate(
+            desk, players(desk, folder), folder, desk.seed, desk.evaluate.episodes, desk.evaluate.sample, advance
+        )
+
+
+def _conclude(path: Path, experiment: Experiment) -> Run:
+    """Summary, digest and page; the manifest last, since it says that the run is complete."""
+    from experiments import store
+    from experiments.summary import summarise
+    from reports import page
+
+    store.write_json(path / store.SUMMARY, summarise(path, experiment))
+    digest = store.result_digest(path, experiment)
+    store.write_json(path / store.MANIFEST, store.manifest(experiment, digest))
+    page.write(path)
+    store.write_json(path / store.MANIFEST, store.manifest(experiment, digest, complete=True))
+    return open_run(path)

@@ -1,0 +1,85 @@
+"""The sampled episodes: every step and every request of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from marketsim.act import markups_of
+from marketsim.batch import MarketBatch, Step
+from marketsim.types import ASK, BID
+
+
+class Sampled:
+    """The rows of the steps and requests tables, collected while a recording batch is played.
+
+    Quotes and hedges of the steps are those a dealer asked for and those the guardrails let it trade; the markups are
+    of the first segment's first size. Arrays given are (dealers, markets), the mid (markets,).
+    """
+
+    def __init__(self, batch: MarketBatch):
+        self._batch = batch
+        self._steps: list[dict[str, np.ndarray]] = []
+        self._requests: list[pd.DataFrame] = []
+
+    def ask(
+        self,
+        mid: np.ndarray,
+        inventory: np.ndarray,
+        pnl: np.ndarray,
+        actions: np.ndarray,
+        quotes: Mapping[int, tuple[np.ndarray, np.ndarray]],
+    ) -> None:
+        """The state at a step's start, and what the dealers ask for: arguments of the batch's next step."""
+        asked = np.empty((2, *inventory.shape))
+        for i in range(len(inventory)):
+            asked[:, i] = quotes[i][0][:, :, 0, 0].T if i in quotes else self._of_actions(i, actions, inventory[i])
+        self._state(mid, inventory, pnl, bid=asked[BID], ask=asked[ASK])
+
+    def answer(self, step: Step, mid: np.ndarray) -> None:
+        """What the step made of it; ``mid``: at its start."""
+        self._steps[-1] |= {"hedge": step.ledger["hedge"].T.copy(), "interventions": step.ledger["interventions"].T.copy()}
+        table = pd.DataFrame(self._batch.requests)
+        winner = table["winner"].to_numpy()
+        names = np.array([*self._batch.agents, None], dtype=object)  # -1, nobody, is the last
+        market = table["market"].to_numpy()
+        columns = {"episode": market, "mid": mid[market - self._batch.first_market], "winner_name": names[winner]}
+        self._requests.append(table.assign(**columns))
+
+    def end(self, mid: np.ndarray, inventory: np.ndarray, pnl: np.ndarray) -> None:
+        """The state at the end of the episode."""
+        nothing = np.full(inventory.shape, np.nan)
+        self._state(mid, inventory, pnl, bid=nothing, ask=nothing)
+        self._steps[-1] |= {"hedge": np.zeros(inventory.shape), "interventions": np.zeros(inventory.shape)}
+
+    def steps(self) -> pd.DataFrame:
+        """A row an episode, step and dealer."""
+        N, M = len(self._batch.agents), self._batch.markets
+        T = len(self._steps)
+        number = self._batch.first_market + np.arange(M)
+        keys = {
+            "episode": np.repeat(number, T * N),
+            "market": np.repeat(number, T * N),
+            "step": np.tile(np.repeat(np.arange(T), N), M),
+            "dealer": list(self._batch.agents) * (T * M),
+        }
+        names = ("mid", "inventory", "pnl", "hedge", "bid", "ask", "interventions")
+        columns = {name: np.stack([s[name] for s in self._steps]).transpose(2, 0, 1).ravel() + 0.0 for name in names}
+        return pd.DataFrame(keys | columns)
+
+    def requests(self) -> pd.DataFrame:
+        """A row a request."""
+        table = pd.concat(self._requests, ignore_index=True)
+        return table.sort_values(["episode", "step", "number"], ignore_index=True)
+
+    def _state(self, mid: np.ndarray, inventory: np.ndarray, pnl: np.ndarray, **quotes: np.ndarray) -> None:
+        mids = np.broadcast_to(mid, inventory.shape)
+        self._steps.append({"mid": mids, "inventory": inventory, "pnl": pnl, **quotes})
+
+    def _of_actions(self, agent: int, actions: np.ndarray, inventory: np.ndarray) -> np.ndarray:
+        """The first cell's markups (2, M); none where a component of the action is not finite."""
+        action = actions[:, agent, : self._batch.action_widths[agent]]
+        markups, _ = markups_of(self._batch.config, agent, action, inventory)
+        return np.where(np.isfinite(action).all(axis=1), markups[:, :, 0, 0].T, np.nan)

@@ -1,0 +1,109 @@
+"""``marketsim validate``: what a colleague would say of an experiment before it is run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.config import BASE, Experiment, ExperimentConfig, load
+from experiments.progress import duration
+from experiments.run import prepare
+from marketsim.batch import MarketBatch
+from marketsim.config import Ladder, Logit, Segment
+from marketsim.tables import Tables
+
+
+def validate(source: str | Path, set: Any = None, seed: int | None = None) -> list[str]:
+    """Sentences about an experiment. Raises InputError where it cannot be run."""
+    experiment = load(source, set, seed)
+    prepare(experiment)
+    return [*_flow(experiment.base), *_markups(experiment.base), *_risks(experiment.base), *_cost(experiment)]
+
+
+def _flow(desk: ExperimentConfig) -> Iterator[str]:
+    tables = Tables.of(desk)
+    lots = float((tables.cells["rate"] * tables.cells["size"]).sum())
+    yield f"{float(tables.market['intensity'][0]):.3g} requests a step, {lots:.3g} lots, over {desk.market.steps} steps"
+    for segment in desk.market.segments:
+        chances = _won_at_mid(segment)
+        percents = ", ".join(f"{100 * chance:.0f}" for chance in chances)
+        sizes = f" of sizes {', '.join(str(s) for s in segment.sizes)}" if len(chances) > 1 else ""
+        informed = ""
+        if segment.informed is not None and segment.informed.share > 0:
+            right = segment.informed.share * segment.informed.accuracy + (1 - segment.informed.share) / 2
+            informed = f"; {100 * right:.0f}% of its requests are on the side that the mid moves to"
+        yield f"{segment.name}: alone and at mid you win {percents}%{sizes}{informed}"
+
+
+def _won_at_mid(segment: Segment) -> list[float]:
+    """Chance of each size that a dealer alone wins at markup 0."""
+    if not isinstance(segment.choice, Logit):
+        reservation = segment.choice.reservation
+        return [float(getattr(reservation, "value", 0.0) >= 0)]
+    intercept = np.broadcast_to(np.asarray(segment.choice.intercept, float), len(segment.sizes))
+    return list(1 / (1 + np.exp(intercept)))
+
+
+def _markups(desk: ExperimentConfig) -> Iterator[str]:
+    """Whether the learners' ranges hold the quotes that theory and the rivals would give at the start."""
+    from agents.config import AvellanedaStoikovSpec
+    from agents.policy import Seat, build
+
+    batch = MarketBatch(desk, markets=1)
+    observation = batch.reset()
+    for agent in desk.learners:
+        action, name = desk.dealer_of[agent].action, desk.agents[agent]
+        low, high = action.markup if isinstance(action, Ladder) else action.half_spread
+        quotes = {"Avellaneda-Stoikov": _half_spread(build(AvellanedaStoikovSpec(kind="avellaneda_stoikov"), Seat(desk, agent)), observation, agent, desk)}
+        for other, dealer in enumerate(desk.dealer_of):
+            if not dealer.policy.learns:
+                policy = build(dealer.policy, Seat(desk, other))
+                if policy.native:
+                    quotes.setdefault(f"{desk.agents[other]}'s", _half_spread(policy, observation, other, desk))
+        for whose, quote in quotes.items():
+            if math.isfinite(quote) and not low <= quote <= high:
+                yield f"{name}: the markup range [{low:g}, {high:g}] excludes the {whose} quote {quote:.3g}"
+
+
+def _half_spread(policy: Any, observation: np.ndarray, agent: int, desk: ExperimentConfig) -> float:
+    """The mean markup of a policy's first quotes, price units."""
+    markups, _ = policy.quote(observation[:, agent, : len(desk.dealer_of[agent].observation)])
+    known = markups[np.isfinite(markups)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _risks(desk: ExperimentConfig) -> Iterator[str]:
+    for agent in desk.learners:
+        dealer, name = desk.dealer_of[agent], desk.agents[agent]
+        if dealer.limits.position is None and desk.market.inventory_limit is None:
+            yield f"{name}: nothing limits its inventory; market.inventory_limit or limits.position would"
+        if {term.kind for term in dealer.reward} == {"pnl"}:
+            yield f"{name}: is rewarded for P&L alone, so nothing keeps it from betting on the mid"
+    tail = desk.evaluate.episodes / 100
+    yield f"CVaR 99 will rest on {tail:g} episodes" + (", too few to trust" if tail < 100 else "")
+    if desk.learners and desk.train.seeds == 1:
+        yield "one training seed: what it learned and what it was lucky to learn cannot be told apart"
+
+
+def _cost(experiment: Experiment) -> Iterator[str]:
+    """Time of the second of two updates, the first pays for warming up, times all that there are."""
+    if not experiment.base.learners:
+        return
+    from agents.trainer import Trainer
+
+    seconds = 0.0
+    for desk in experiment.designs.values():
+        markets = min(desk.train.markets, 256)
+        trainer = Trainer(desk, seed=0, markets=markets, total_steps=10 * markets * desk.market.steps)
+        trainer.update()
+        began = time.perf_counter()
+        trainer.update()
+        rate = markets * trainer.rollout_steps / (time.perf_counter() - began)
+        seconds += desk.train.steps / rate * len(experiment.training_seeds)
+    designs = f" for {len(experiment.designs)} designs" if list(experiment.designs) != [BASE] else ""
+    yield f"training takes about {duration(seconds)} here{designs}"

@@ -1,0 +1,273 @@
+"""The array API: many markets stepping together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from marketsim import engine
+from marketsim.compiled import direct
+from marketsim.config import MarketConfig
+from marketsim.tables import Tables
+from marketsim.types import (
+    AHEAD,
+    CASH,
+    DEALER_ROWS,
+    INVENTORY,
+    LEDGER,
+    MID,
+    REQUEST,
+    Price,
+)
+
+
+_step = direct(engine.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step returns: views into the batch's buffers, valid until its next step.
+
+    ``observation`` float32 (M, N, width); ``reward`` float64 (M, N); ``terminated``, ``truncated`` bool (M, N);
+    ``ledger`` {term: float64 (M, N)}, see ``types.Ledger``; ``reasons`` uint8 (M, N), bits of ``types.Reason``.
+    """
+
+    observation: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    ledger: Mapping[str, np.ndarray]
+    reasons: np.ndarray
+
+
+class MarketBatch:
+    """``markets`` independent copies of a market, stepped together; every dealer is driven from outside.
+
+    Market m of episode e is the same for every batch size, thread count and neighbour: its randomness is keyed
+    by (seed, e, first_market + m). ``record`` keeps the requests of the last step in ``requests``.
+    """
+
+    def __init__(
+        self,
+        config: MarketConfig,
+        markets: int,
+        seed: int = 0,
+        first_market: int = 0,
+        threads: int = 1,
+        record: bool = False,
+    ):
+        if markets < 1 or threads < 1:
+            raise ValueError(f"markets and threads must be at least 1, not {markets} and {threads}")
+        self.config = config
+        self.tables = tables = Tables.of(config)
+        self.agents = config.agents
+        self.markets, self.seed, self.first_market, self.threads = markets, seed, first_market, threads
+        self.steps = config.market.steps
+        self.episode = -1
+        self._step = 0
+        M, N = markets, len(self.agents)
+        self.widths = tuple(len(d.observation) for d in config.dealer_of)
+        self.action_widths = tuple(int(w) for w in tables.dealers["width"])
+        ring = int(tables.market["ahead"][0]) + 1
+        self._market = np.zeros((AHEAD + 2 * ring, M))
+        self._dealer = np.zeros((DEALER_ROWS, N, M))
+        self._key = np.zeros(M, dtype=np.uint64)
+        self._observation = np.zeros((N, max(self.widths), M), dtype=np.float32)  # transposed views go outside
+        self._ledger = np.zeros((len(LEDGER), N, M))
+        self._reward = np.zeros((N, M))
+        self._terminated = np.zeros((N, M), dtype=bool)
+        self._reasons = np.zeros((N, M), dtype=np.uint8)
+        self._slots = np.full(N, -1, dtype=np.int64)
+        self._quotes = np.zeros((0, M, int(np.prod(tables.quote_shape))))
+        self._hedges = np.zeros((0, M))
+        self._idle = np.zeros((M, N, max(self.action_widths)), dtype=np.float32)
+        self._scratch = [engine.scratch(N, M) for _ in range(threads)]
+        bounds = np.linspace(0, M, threads + 1).astype(int)
+        self._chunks = [(int(lo), int(hi)) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)]
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._log = np.zeros(self._log_size(record), dtype=REQUEST)
+        self._count = np.zeros(1, dtype=np.int64)
+        truncated = (np.zeros((M, N), dtype=bool), np.ones((M, N), dtype=bool))
+        self._views = tuple(
+            Step(
+                self._observation.transpose(2, 0, 1),
+                self._reward.T,
+                self._terminated.T,
+                flag,
+                {name: self._ledger[k].T for k, name in enumerate(LEDGER)},
+                self._reasons.T,
+            )
+            for flag in truncated
+        )
+
+    def _log_size(self, record: bool) -> int:
+        if not record:
+            return 0
+        if self.threads > 1:
+            raise ValueError("requests are recorded on one thread: threads=1")
+        mean = float(self.tables.market["intensity"][0])
+        return int(self.markets * (mean + 12 * np.sqrt(mean) + 40))
+
+    # --- what there is to see ----------------------------------------------------------------------
+
+    @property
+    def observation_names(self) -> dict[str, tuple[str, ...]]:
+        """The columns of each dealer's observation."""
+        return {name: dealer.observation for name, dealer in zip(self.agents, self.config.dealer_of, strict=True)}
+
+    @property
+    def action_names(self) -> dict[str, tuple[str, ...]]:
+        """The components of each dealer's action."""
+        sides = ("bid", "ask")
+        segments = self.config.market.segments
+        ladder = tuple(f"{side} {s.name} {size}" for side in sides for s in segments for size in s.sizes)
+        return {
+            name: (ladder if dealer.action.kind == "ladder" else ("half_spread", "skew")) + ("hedge",)
+            for name, dealer in zip(self.agents, self.config.dealer_of, strict=True)
+        }
+
+    @property
+    def state(self) -> dict[str, np.ndarray | int]:
+        """The state as views, instrument axis last where there is one.
+
+        ``mid``, ``exogenous`` (M, 1) price units; ``inventory`` (M, N, 1) lots; ``cash`` (M, N) price units x lots;
+        ``regime`` (M,) where the price has regimes; ``step``.
+        """
+        ring = int(self.tables.market["ahead"][0]) + 1
+        row = AHEAD + self._step % ring
+        state: dict[str, np.ndarray | int] = {
+            "mid": self._market[MID][:, None],
+            "exogenous": self._market[row][:, None],
+            "inventory": self._dealer[INVENTORY].T[:, :, None],
+            "cash": self._dealer[CASH].T,
+            "step": self._step,
+        }
+        if self.tables.market["price"][0] == Price.REGIME:
+            state["regime"] = self._market[row + ring]
+        return state
+
+    @property
+    def requests(self) -> np.ndarray:
+        """The requests of the last step, ``types.REQUEST`` rows ordered by (market, number)."""
+        rows = self._log[: int(self._count[0])]
+        return rows[np.lexsort((rows["number"], rows["market"]))]
+
+    # --- stepping ----------------------------------------------------------------------------------
+
+    def reset(self, episode: int | None = None) -> np.ndarray:
+        """Start the next episode, or the one named; return its first observation, float32 (M, N, width)."""
+        self.episode = self.episode + 1 if episode is None else episode
+        if self.episode < 0:
+            raise ValueError(f"an episode is numbered from 0, not {self.episode}")
+        self._step = 0
+        self._terminated[:] = False
+        self._count[0] = 0
+        t = self.tables
+        for (lo, hi), (work, _, keys) in zip(self._chunks, self._scratch, strict=True):
+            engine.reset(
+                t.market, t.dealers, t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
+                self._observation, work, keys, self.seed, self.episode, self.first_market, lo, hi,
+            )  # fmt: skip
+        return self._views[0].observation
+
+    def step(self, actions: np.ndarray | None, quotes: Mapping | None = None) -> Step:
+        """One step under actions float32 (M, N, width), padded to the widest dealer's.
+
+        ``quotes`` {dealer index or name: (markups (M, 2, segments, sizes), hedge (M, 1))} drives some dealers in
+        price units and lots instead; their rows of ``actions`` are not read. Stepping past the end is an error.
+        """
+        if actions is None:
+            actions = self._idle
+        elif actions.shape != self._idle.shape or actions.dtype != np.float32 or not actions.flags.c_contiguous:
+            if np.shape(actions) != self._idle.shape:
+                raise ValueError(f"actions have shape {np.shape(actions)}, {self._idle.shape} is needed")
+            actions = np.ascontiguousarray(actions, dtype=np.float32)
+        self._drive(quotes)
+        return self._advance(actions)
+
+    def step_quotes(self, markups: np.ndarray, hedge: np.ndarray) -> Step:
+        """One step with every dealer driven in prices: markups (M, N, 2, segments, sizes), hedge (M, N, 1)."""
+        N = len(self.agents)
+        shape = (self.markets, N, *self.tables.quote_shape)
+        if np.shape(markups) != shape or np.shape(hedge) != (self.markets, N, 1):
+            raise ValueError(
+                f"markups {np.shape(markups)} and hedge {np.shape(hedge)}: {shape} and {(self.markets, N, 1)} are needed"
+            )
+        return self.step(None, {i: (markups[:, i], hedge[:, i]) for i in range(N)})
+
+    def _drive(self, quotes: Mapping | None) -> None:
+        self._slots.fill(-1)
+        if not quotes:
+            return
+        if len(self._quotes) < len(quotes):
+            self._quotes = np.zeros((len(quotes), *self._quotes.shape[1:]))
+            self._hedges = np.zeros((len(quotes), self.markets))
+        shape = (self.markets, *self.tables.quote_shape)
+        for slot, (agent, (markups, hedge)) in enumerate(quotes.items()):
+            i = self.agents.index(agent) if isinstance(agent, str) else int(agent)
+            if np.shape(markups) != shape or np.size(hedge) != self.markets:
+                raise ValueError(
+                    f"dealer {self.agents[i]}: markups {np.shape(markups)} and hedge {np.shape(hedge)}: "
+                    f"{shape} and {(self.markets, 1)} are needed"
+                )
+            self._quotes[slot] = np.reshape(markups, (self.markets, -1))
+            self._hedges[slot] = np.reshape(hedge, -1)
+            self._slots[i] = slot
+
+    def _advance(self, actions: np.ndarray) -> Step:
+        if self.episode < 0:
+            raise RuntimeError("reset() comes before the first step")
+        if self._step >= self.steps:
+            raise RuntimeError(f"the episode ended after {self.steps} steps; reset() starts the next one")
+        self._count[0] = 0
+        if self._pool is None:
+            self._run(actions, 0)
+        else:
+            others = [self._pool.submit(self._run, actions, k) for k in range(1, self.threads)]
+            self._run(actions, 0)
+            for other in others:
+                other.result()
+        self._step += 1
+        if self._count[0] > len(self._log) > 0:
+            raise RuntimeError(f"{self._count[0]} requests in a step, more than the {len(self._log)} that were foreseen")
+        return self._views[self._step == self.steps]
+
+    def _run(self, actions: np.ndarray, chunk: int) -> None:
+        t = self.tables
+        work, ints, keys = self._scratch[chunk]
+        lo, hi = self._chunks[chunk]
+        _step(
+            t.market, t.cells, t.dealers, t.weights, t.columns, t.wanted, t.regimes, t.path, self._slots, self._key,
+            self._market, self._dealer, actions, self._quotes, self._hedges, self._observation, self._ledger,
+            self._reward, self._terminated, self._reasons, self._log, self._count, work, ints, keys,
+            self._step, self.first_market, lo, hi,
+        )  # fmt: skip
+
+    # --- keeping and restoring ---------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on, as plain arrays."""
+        return {
+            "counters": np.array([self.seed, self.episode, self.first_market, self._step], dtype=np.int64),
+            "key": self._key.copy(),
+            "market": self._market.copy(),
+            "dealer": self._dealer.copy(),
+            "observation": self._observation.copy(),
+            "terminated": self._terminated.copy(),
+        }
+
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Continue from a snapshot of a batch of the same configuration and size; return its observation."""
+        for name in ("key", "market", "dealer", "observation", "terminated"):
+            mine = getattr(self, f"_{name}")
+            if mine.shape != snapshot[name].shape:
+                raise ValueError(f"the snapshot's {name} is {snapshot[name].shape}, this batch needs {mine.shape}")
+        for name in ("key", "market", "dealer", "observation", "terminated"):
+            getattr(self, f"_{name}")[...] = snapshot[name]
+        self.seed, self.episode, self.first_market, self._step = (int(x) for x in snapshot["counters"])
+        return self._views[0].observation
+
+

@@ -1,0 +1,369 @@
+"""The order of events of a market step, and nothing else.
+
+Markets go through the step in blocks, stage by stage; each stage is a plain loop over the block, and a
+``kind`` is branched on once per block. Requests go in rounds: the r-th request of every market of the
+block, so that the next one still meets the new inventory. All state is in two arrays whose rows are
+named in ``types``: ``market`` (rows, M) and ``dealer`` (rows, N, M).
+"""
+
+import numpy as np
+
+from marketsim.act import all_finite, asked_hedge, asked_markups, finite_actions
+from marketsim.arrivals import ask_panel, begin_arrivals, inform, next_arrivals
+from marketsim.choice import choose_best, choose_logit, rank_quotes
+from marketsim.compiled import kernel, stage
+from marketsim.guardrails.limits import approve, check_band_of_actions, check_band_of_quotes, let_through
+from marketsim.ledger import (
+    book_hedge,
+    book_liquidation,
+    book_mark,
+    book_requests,
+    note_rivals,
+    open_books,
+    terminate_ruined,
+)
+from marketsim.observe import observe, remember_dealer, remember_market
+from marketsim.price import move_price, start_price
+from marketsim.rewards import reward_stage
+from marketsim.rng import market_key, step_key
+from marketsim.types import (
+    AHEAD,
+    ALIVE,
+    ASK,
+    CASH,
+    HISTORY,
+    HISTORY_LENGTH,
+    IMPACT,
+    INVENTORY,
+    MID,
+    RECENT_ASKED,
+    RECENT_WON,
+    STOPPED,
+    VARIANCE,
+    Arrivals,
+    Choice,
+)
+
+BLOCK = 1024  # markets a stage handles at once: large enough that rounds of few requests cost little
+
+# Rows of the scratch of a block, floats: single rows, then groups of one row a dealer, then the features.
+(
+    _POSITION,  # where the arrival process of a market stands
+    _BACKWARDS,  # 1 where the cells run backwards in this step
+    _SIGNED_SIZE,
+    _BEST,
+    _SECOND,
+    _LEADER,  # who shows the best quote, and who wins: dealers counted in floats, so that loops vectorise
+    _WINNER,
+    _TOTAL,
+    _INTERCEPT,  # of the request's cell, or the reservation's floor
+    _SENSITIVITY,  # ... or its scale
+    _LOGIT,
+    _TAKEN,
+    _TOTAL_HEDGE,
+    _MOVE,
+    _HELD,
+    _LOSS_AFTER,
+    _FINITE,
+    _GROUPS,
+) = range(18)
+_MARKUP, _CAN, _WEIGHT, _QUOTING, _REDUCING, _HEDGE, _ASKED, _SKEW, _LOSS, _REWARDED, _AFTER = range(11)
+# ... integers
+_WHO, _CELL, _INFORMED, _SIDE, _COLUMN, _QUOTE, _REASONS = range(7)
+FEATURES = 16
+
+_BERNOULLI, _AT_MOST_ONE = int(Arrivals.BERNOULLI), int(Arrivals.AT_MOST_ONE)
+_LOGIT_CHOICE = int(Choice.LOGIT)
+
+
+def scratch(dealers: int, markets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Working memory of one thread: floats, integers, keys."""
+    width = min(BLOCK, markets)
+    return (
+        np.zeros((_GROUPS + _AFTER * dealers + FEATURES, width)),
+        np.zeros((_REASONS + dealers, width), dtype=np.uint32),
+        np.zeros((3, width), dtype=np.uint64),
+    )
+
+
+@stage
+def _keys(key, keys, row, step, lo, n):
+    out = keys[row]
+    for j in range(n):
+        out[j] = step_key(key[lo + j], step)
+
+
+@kernel
+def reset(
+    params, dealers, columns, wanted, regimes, path, key, market, dealer, observation, work, keys, seed, episode, first, lo, hi
+):
+    """Start an episode of markets ``lo:hi``: keys, F_0 and the steps ahead, empty books, the first observation."""
+    p = params[0]
+    N = dealer.shape[1]
+    for start in range(lo, hi, BLOCK):
+        n = min(BLOCK, hi - start)
+        for j in range(n):
+            key[start + j] = market_key(seed, episode, first + start + j)
+        _keys(key, keys, 0, 0, start, n)
+        start_price(p, path, keys[0], market, start, n)
+        for k in range(p.ahead - 1):
+            _keys(key, keys, 0, k, start, n)
+            move_price(p, regimes, path, keys[0], market, k, start, n)
+        mid = market[AHEAD, start : start + n]
+        for row in range(HISTORY_LENGTH):
+            for j in range(n):
+                market[HISTORY + row, start + j] = mid[j]
+        for j in range(n):
+            market[MID, start + j] = mid[j]
+        market[IMPACT, start : start + n] = 0.0
+        market[VARIANCE, start : start + n] = 1.0
+        for i in range(N):
+            for row in range(dealer.shape[0]):
+                dealer[row, i, start : start + n] = 0.0
+            dealer[ALIVE, i, start : start + n] = 1.0
+            dealer[RECENT_ASKED, i, start : start + n] = dealers[i].expected_requests
+            dealer[RECENT_WON, i, start : start + n] = 0.5 * dealers[i].expected_requests
+        observe(p, dealers, columns, wanted, market, dealer, work, work.shape[0] - FEATURES, observation, 0, start, n)
+
+
+@stage
+def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, lo, n):
+    """Stages 2 and 3: what every dealer asks for, and what its limits approve."""
+    N = dealer.shape[1]
+    mid = market[MID, lo : lo + n]
+    clean = all_finite(actions, lo, n)
+    for i in range(N):
+        d = dealers[i]
+        inventory = dealer[INVENTORY, i, lo : lo + n]
+        cash = dealer[CASH, i, lo : lo + n]
+        hedge = work[_GROUPS + _HEDGE * N + i]
+        quoting = work[_GROUPS + _QUOTING * N + i]
+        reducing = work[_GROUPS + _REDUCING * N + i]
+        loss = work[_GROUPS + _LOSS * N + i]
+        rewarded = work[_GROUPS + _REWARDED * N + i]
+        alive = dealer[ALIVE, i, lo : lo + n]
+        finite = work[_FINITE]
+        reasons = ints[_REASONS + i]
+        for j in range(n):
+            loss[j] = -(cash[j] + inventory[j] * mid[j])
+            rewarded[j] = alive[j]
+        slot = slots[i]
+        if slot < 0:
+            if clean:
+                for j in range(n):
+                    finite[j] = 1.0
+            else:
+                finite_actions(d, actions, i, finite, lo, n)
+            asked_hedge(d, actions, i, inventory, hedge, finite, lo, n)
+        else:
+            for j in range(n):
+                h = hedges[slot, lo + j]
+                hedge[j] = np.rint(h) if abs(h) < np.inf else 0.0
+                finite[j] = 1.0
+        stopped = dealer[STOPPED, i, lo : lo + n]
+        approve(d, inventory, cash, alive, stopped, mid, hedge, finite, quoting, reducing, reasons, n)
+        if slot < 0:
+            check_band_of_actions(d, cells, actions, i, quoting, reasons, lo, n)
+        else:
+            check_band_of_quotes(d, cells, quotes, slot, quoting, reasons, lo, n)
+
+
+@stage
+def _serve(
+    p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, key, log, count, t, r, k, first, lo, n
+):
+    """Stage 5, one round: k requests, one a market, from the client's side to the books."""
+    N = dealer.shape[1]
+    mid = market[MID, lo : lo + n]
+    who, cell, informed = ints[_WHO], ints[_CELL], ints[_INFORMED]
+    best, second, leader, winner = work[_BEST], work[_SECOND], work[_LEADER], work[_WINNER]
+    signed_size = work[_SIGNED_SIZE]
+    markups, cans, weights, asked = (
+        _GROUPS + _MARKUP * N,
+        _GROUPS + _CAN * N,
+        _GROUPS + _WEIGHT * N,
+        _GROUPS + _ASKED * N,
+    )
+    if p.informed:
+        inform(p, cells, key, market, t, r, who, cell, informed, k, lo)
+    if p.panels:
+        ask_panel(cells, key, r, who, cell, work[_TAKEN], work, asked, k, N)
+    side, column, quote = ints[_SIDE], ints[_COLUMN], ints[_QUOTE]
+    for a in range(k):
+        c = cells[cell[a]]
+        signed_size[a] = c.signed_size
+        side[a] = c.side
+        column[a] = c.ladder
+        quote[a] = c.quote
+    for i in range(N if p.panels else 1):
+        skew, row = work[_GROUPS + _SKEW * N + i], work[asked + i]
+        for a in range(k):
+            skew[who[a]] += row[a] if side[a] == ASK else -row[a]
+    for i in range(N):
+        d = dealers[i]
+        markup = work[markups + i]
+        slot = slots[i]
+        if slot < 0:
+            asked_markups(d, actions, i, who, column, side, markup, k, lo)
+        else:
+            for a in range(k):
+                markup[a] = quotes[slot, lo + who[a], quote[a]]
+        inventory = dealer[INVENTORY, i, lo : lo + n]
+        quoting, reducing = work[_GROUPS + _QUOTING * N + i], work[_GROUPS + _REDUCING * N + i]
+        reasons = ints[_REASONS + i]
+        let_through(
+            d, who, signed_size, inventory, quoting, reducing, work[asked + i], markup, work[cans + i], work[_BEST], reasons, k
+        )
+    rank_quotes(work, markups, N, best, second, leader, k)
+    if p.logit:
+        intercept, sensitivity = work[_INTERCEPT], work[_SENSITIVITY]
+        for a in range(k):
+            intercept[a] = cells[cell[a]].intercept
+            sensitivity[a] = cells[cell[a]].sensitivity
+        choose_logit(
+            intercept, sensitivity, key, r, work, markups, cans, weights, N, work[_TOTAL], winner, k
+        )
+    if p.best_price:
+        floor, scale, by_logit = work[_INTERCEPT], work[_SENSITIVITY], work[_LOGIT]
+        for a in range(k):
+            floor[a] = cells[cell[a]].reservation_floor
+            scale[a] = cells[cell[a]].reservation_scale
+            by_logit[a] = 1.0 if cells[cell[a]].choice == _LOGIT_CHOICE else 0.0
+        choose_best(floor, scale, by_logit, key, r, work, markups, N, best, leader, work[_TOTAL], winner, k)
+    book_requests(
+        cells, dealer, ledger, who, cell, winner, work, markups, asked, best, second, leader, mid, p.panels, k, lo
+    )
+    if p.rival_markup:
+        note_rivals(cells, dealer, who, cell, work, asked, best, second, leader, k, lo)
+    if log.shape[0] > 0:
+        _record(p, cells, log, count, t, r, who, cell, informed, work, markups, asked, winner, best, second, leader, first, k, lo, N)
+
+
+@stage
+def _record(
+    p, cells, log, count, t, r, who, cell, informed, work, markups, asked, winner, best, second, leader, first, k, lo, N
+):
+    """Write down a round's requests; ``count`` runs on past the end of ``log``, so that the caller notices."""
+    for a in range(k):
+        at = count[0]
+        count[0] += 1
+        if at >= log.shape[0]:
+            continue
+        row = log[at]
+        c = cell[a]
+        i = int(winner[a])
+        row.market = first + lo + who[a]
+        row.step = t
+        row.number = r
+        row.segment = cells[c].segment
+        row.side = cells[c].side
+        row.size = cells[c].size
+        row.informed = informed[a] if p.informed else 0
+        row.asked = 0
+        for l in range(N):
+            row.asked += 1 if work[asked + l, a] > 0.0 else 0
+        row.winner = i if i < N else -1
+        row.markup = work[markups + i, a] if i < N else np.nan
+        cover = second[a] if leader[a] == i else best[a]
+        row.cover = cover if cover < np.inf else np.nan
+
+
+@stage
+def _request_rounds(
+    p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys, log, count, t, first, lo, n
+):
+    """Stage 5: rounds until no market of the block has another request."""
+    N = dealer.shape[1]
+    position = work[_POSITION]
+    key = keys[0]
+    for i in range(N):
+        asked, skew = work[_GROUPS + _ASKED * N + i], work[_GROUPS + _SKEW * N + i]
+        for j in range(n):
+            asked[j] = 1.0
+            skew[j] = 0.0
+    begin_arrivals(p, key, keys[2], ints[_WHO], position, work[_BACKWARDS], n)
+    k = n
+    r = 0
+    while k > 0:
+        if p.arrivals == _BERNOULLI and r == cells.shape[0]:
+            break
+        if p.arrivals == _AT_MOST_ONE and r == 1:
+            break
+        found = next_arrivals(
+            p, cells, key, keys[2], r, ints[_WHO], ints[_CELL], position, work[_BACKWARDS], work[_BEST], k, n
+        )
+        if found > 0:
+            _serve(
+                p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys[2], log, count, t, r,
+                found, first, lo, n,
+            )  # fmt: skip
+        k = n if p.arrivals == _BERNOULLI else found
+        r += 1
+
+
+@kernel
+def step(
+    params, cells, dealers, weights, columns, wanted, regimes, path, slots, key, market, dealer, actions, quotes, hedges,
+    observation, ledger, reward, terminated, reasons_out, log, count, work, ints, keys, t, first, lo, hi,
+):  # fmt: skip
+    """Carry markets ``lo:hi`` from step t to t+1: the eight stages of docs/market.md.
+
+    ``quotes`` (driven, M, cells) and ``hedges`` (driven, M) hold the prices of dealers whose ``slots`` entry
+    is not negative; the others follow ``actions`` (M, N, width). Writes the state, ``observation`` (N, width, M)
+    of t+1, ``ledger`` (terms, N, M), ``reward`` and flags (N, M), and appends requests to ``log``.
+    """
+    p = params[0]
+    N = dealer.shape[1]
+    for start in range(lo, hi, BLOCK):
+        n = min(BLOCK, hi - start)
+        _keys(key, keys, 0, t, start, n)
+        _keys(key, keys, 1, t + p.ahead - 1, start, n)
+        move_price(p, regimes, path, keys[1], market, t + p.ahead - 1, start, n)
+
+        _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, start, n)
+
+        mid = market[MID, start : start + n]
+        total_hedge = work[_TOTAL_HEDGE]
+        for j in range(n):
+            total_hedge[j] = 0.0
+        for i in range(N):
+            open_books(ledger, i, start, n)
+            book_hedge(p, dealer, ledger, i, mid, work[_GROUPS + _HEDGE * N + i], total_hedge, start, n)
+
+        _request_rounds(
+            p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys, log, count, t,
+            first, start, n,
+        )  # fmt: skip
+
+        move = work[_MOVE]
+        impact = market[IMPACT, start : start + n]
+        price = market[AHEAD + (t + 1) % (p.ahead + 1), start : start + n]
+        for j in range(n):
+            impact[j] += p.impact * total_hedge[j]
+            moved = price[j] + impact[j]
+            move[j] = moved - mid[j]
+            mid[j] = moved
+        remember_market(p, market, t, mid, move, start, n)
+
+        last = t + 1 == p.steps
+        for i in range(N):
+            d = dealers[i]
+            inventory = dealer[INVENTORY, i, start : start + n]
+            cash = dealer[CASH, i, start : start + n]
+            book_mark(dealer, ledger, i, move, ints[_REASONS + i], reasons_out, p.panels, start, n)
+            held, loss_after = work[_HELD], work[_LOSS_AFTER]
+            for j in range(n):
+                held[j] = inventory[j]
+            if last and p.liquidate:
+                book_liquidation(p, dealer, ledger, i, mid, start, n)
+            for j in range(n):
+                loss_after[j] = -(cash[j] + inventory[j] * mid[j])
+            if d.ruin < np.inf:
+                terminate_ruined(d, dealer, terminated, i, mid, start, n)
+            reward_stage(
+                p, d, weights[i], ledger, i, held, move, work[_GROUPS + _LOSS * N + i], loss_after, dealer,
+                work[_GROUPS + _REWARDED * N + i], last, reward, start, n,
+            )  # fmt: skip
+            skew = work[_GROUPS + _SKEW * N + (i if p.panels else 0)]
+            remember_dealer(market, dealer, ledger, i, t, mid, skew, start, n)
+        observe(p, dealers, columns, wanted, market, dealer, work, work.shape[0] - FEATURES, observation, t + 1, start, n)

@@ -1,0 +1,1 @@
+"""The governed envelope: limits inside the compiled step."""

@@ -1,0 +1,142 @@
+"""Money and lots: how a step's events are booked, term by term.
+
+Identity of every step and dealer: d(cash + q S) = spread + inventory - hedge_cost - fees.
+"""
+
+import numpy as np
+
+from marketsim.compiled import stage
+from marketsim.types import (
+    ALIVE,
+    CASH,
+    INVENTORY,
+    RECENT,
+    RECENT_COVER,
+    RECENT_RIVAL_MARKUP,
+    Ledger,
+)
+from marketsim.venue import venue_cost, venue_fee
+
+@stage
+def open_books(ledger, i, lo, n):
+    """Nothing has happened yet in this step."""
+    for term in (Ledger.SPREAD, Ledger.BOUGHT, Ledger.SOLD, Ledger.REQUESTED, Ledger.WON, Ledger.ASKED):
+        row = ledger[term, i, lo : lo + n]
+        for j in range(n):
+            row[j] = 0.0
+
+
+@stage
+def book_hedge(p, dealer, ledger, i, mid, hedge, total_hedge, lo, n):
+    """Stage 4: h lots at S_t and the venue's cost."""
+    inventory = dealer[INVENTORY, i, lo : lo + n]
+    cash = dealer[CASH, i, lo : lo + n]
+    costs = ledger[Ledger.HEDGE_COST, i, lo : lo + n]
+    fees = ledger[Ledger.FEES, i, lo : lo + n]
+    lots = ledger[Ledger.HEDGE, i, lo : lo + n]
+    half_spread, slope, fee = p.half_spread, p.slope, p.fee
+    for j in range(n):
+        costs[j] = venue_cost(half_spread, slope, hedge[j])
+    for j in range(n):
+        fees[j] = venue_fee(fee, hedge[j])
+    for j in range(n):
+        lots[j] = hedge[j]
+    for j in range(n):
+        inventory[j] += hedge[j]
+    for j in range(n):
+        total_hedge[j] += hedge[j]
+    for j in range(n):
+        cash[j] -= hedge[j] * mid[j] + costs[j] + fees[j]
+
+
+@stage
+def book_requests(cells, dealer, ledger, who, cell, winner, work, markup, asked, best, second, leader, mid, panels, k, lo):
+    """Stage 5: a round of requests: lots and cash of the winners, and what they learn of the cover."""
+    dealers = dealer.shape[1]
+    for a in range(k):
+        i = int(winner[a])
+        if i < dealers:
+            c = cell[a]
+            m = lo + who[a]
+            size = cells[c].size
+            signed = cells[c].signed_size
+            gain = size * work[markup + i, a]
+            dealer[INVENTORY, i, m] += signed
+            dealer[CASH, i, m] += gain - signed * mid[who[a]]
+            ledger[Ledger.SPREAD, i, m] += gain
+            ledger[Ledger.WON, i, m] += 1.0
+            if signed > 0.0:
+                ledger[Ledger.BOUGHT, i, m] += size
+            else:
+                ledger[Ledger.SOLD, i, m] += size
+            cover = second[a] if leader[a] == i else best[a]
+            if cover < np.inf:
+                dealer[RECENT_COVER, i, m] += (cover * cells[c].per_reference - dealer[RECENT_COVER, i, m]) * RECENT
+    for i in range(dealers if panels else 1):
+        row = work[asked + i]
+        for a in range(k):
+            m = lo + who[a]
+            ledger[Ledger.ASKED, i, m] += row[a]
+            ledger[Ledger.REQUESTED, i, m] += row[a] * cells[cell[a]].size
+
+
+@stage
+def note_rivals(cells, dealer, who, cell, work, asked, best, second, leader, k, lo):
+    """What each dealer asked sees of the best quote among the others."""
+    for i in range(dealer.shape[1]):
+        row = work[asked + i]
+        for a in range(k):
+            other = second[a] if leader[a] == i else best[a]
+            if row[a] > 0.0 and other < np.inf:
+                m = lo + who[a]
+                seen = dealer[RECENT_RIVAL_MARKUP, i, m]
+                dealer[RECENT_RIVAL_MARKUP, i, m] = seen + (other * cells[cell[a]].per_reference - seen) * RECENT
+
+
+@stage
+def book_mark(dealer, ledger, i, move, reasons, out, panels, lo, n):
+    """Stage 7: the inventory held through the move, and the step's interventions."""
+    inventory = dealer[INVENTORY, i, lo : lo + n]
+    marked = ledger[Ledger.INVENTORY, i, lo : lo + n]
+    count = ledger[Ledger.INTERVENTIONS, i, lo : lo + n]
+    mask = out[i, lo : lo + n]
+    for j in range(n):
+        marked[j] = inventory[j] * move[j]
+    for j in range(n):
+        mask[j] = reasons[j]
+    for j in range(n):
+        r = np.int32(reasons[j])
+        count[j] = (r & 1) + ((r >> 1) & 1) + ((r >> 2) & 1) + ((r >> 3) & 1) + ((r >> 4) & 1)
+    if not panels and i > 0:
+        for term in (Ledger.REQUESTED, Ledger.ASKED):
+            first = ledger[term, 0, lo : lo + n]
+            own = ledger[term, i, lo : lo + n]
+            for j in range(n):
+                own[j] = first[j]
+
+
+@stage
+def book_liquidation(p, dealer, ledger, i, mid, lo, n):
+    """Stage 8: what is left is traded at S_T for the venue's cost, without impact."""
+    inventory = dealer[INVENTORY, i, lo : lo + n]
+    cash = dealer[CASH, i, lo : lo + n]
+    for j in range(n):
+        h = -inventory[j]
+        cost = venue_cost(p.half_spread, p.slope, h)
+        fee = venue_fee(p.fee, h)
+        cash[j] -= h * mid[j] + cost + fee
+        inventory[j] = 0.0
+        ledger[Ledger.HEDGE_COST, i, lo + j] += cost
+        ledger[Ledger.FEES, i, lo + j] += fee
+        ledger[Ledger.HEDGE, i, lo + j] += h
+
+
+@stage
+def terminate_ruined(d, dealer, terminated, i, mid, lo, n):
+    """A dealer whose loss since reset is not within ``ruin`` is out."""
+    inventory = dealer[INVENTORY, i, lo : lo + n]
+    cash = dealer[CASH, i, lo : lo + n]
+    alive = dealer[ALIVE, i, lo : lo + n]
+    for j in range(n):
+        alive[j] = alive[j] if -(cash[j] + inventory[j] * mid[j]) <= d.ruin else 0.0
+        terminated[i, lo + j] = not alive[j] > 0.0

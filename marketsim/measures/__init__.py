@@ -1,0 +1,1 @@
+"""What is measured of a dealer's episodes: numpy and scipy only."""

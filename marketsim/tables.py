@@ -1,0 +1,268 @@
+"""From a configuration to the arrays that the compiled step reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy.special import lambertw
+
+from marketsim import observe, rewards
+from marketsim.config import BestPrice, Gbm, Logit, MarketConfig, Regime, Replay, Skew
+from marketsim.types import ASK, BID, CELL, DEALER, MARKET, UNLIMITED, Action, Arrivals, Choice, Hedge, OnBreach, Price
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Read-only inputs of the step for one configuration; see ``types`` for the fields of the structured ones."""
+
+    market: np.ndarray  # (1,) MARKET
+    cells: np.ndarray  # (C,) CELL, in arrival order
+    dealers: np.ndarray  # (N,) DEALER
+    weights: np.ndarray  # (N, reward terms)
+    columns: np.ndarray  # (N, catalogue): the column of each observation, -1 = not observed
+    wanted: np.ndarray  # (catalogue,) bool: observed by anyone
+    regimes: np.ndarray  # (R, 2 + R): drift dt, volatility sqrt(dt), cumulated transition row
+    path: np.ndarray  # (n,): the replayed prices, else empty
+    quote_shape: tuple[int, int, int]  # (2, segments, sizes)
+
+    @staticmethod
+    def of(config: MarketConfig) -> Tables:
+        """The tables of a configuration; a replay's file is read once."""
+        return _tables(config, _stamp(config))
+
+
+def _stamp(config: MarketConfig) -> tuple[int, ...]:
+    """What changes when the replayed file does."""
+    price = config.market.price
+    if not isinstance(price, Replay) or not Path(price.file).exists():
+        return ()
+    status = Path(price.file).stat()
+    return (status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _tables(config: MarketConfig, stamp: tuple[int, ...]) -> Tables:
+    path = _path(config)
+    cells = _cells(config)
+    market = _market(config, cells, path)
+    dealers = _dealers(config, market, cells)
+    columns = _columns(config)
+    tables = Tables(
+        market=market,
+        cells=cells,
+        dealers=dealers,
+        weights=_weights(config),
+        columns=columns,
+        wanted=(columns >= 0).any(axis=0),
+        regimes=_regimes(config),
+        path=path,
+        quote_shape=(2, len(config.market.segments), max(len(s.sizes) for s in config.market.segments)),
+    )
+    for array in (tables.market, cells, dealers, tables.weights, tables.columns, tables.regimes, path):
+        array.flags.writeable = False
+    return tables
+
+
+def _path(config: MarketConfig) -> np.ndarray:
+    price = config.market.price
+    if not isinstance(price, Replay):
+        return np.zeros(0)
+    from marketsim.readers import read_prices
+
+    path = read_prices(price.file, time=price.time, price=price.price, bid=price.bid, ask=price.ask, every=price.every)
+    needed = config.market.steps + _ahead(config)
+    if len(path) < needed:
+        raise ValueError(
+            f"market.price.file: {price.file} holds {len(path)} prices, an episode of {config.market.steps} steps "
+            f"needs {needed}"
+        )
+    return path
+
+
+def _ahead(config: MarketConfig) -> int:
+    return max([1] + [s.informed.lead for s in config.market.segments if s.informed])
+
+
+def stationary(transition: np.ndarray) -> np.ndarray:
+    """The stationary distribution of a Markov chain, the row eigenvector of eigenvalue 1."""
+    n = len(transition)
+    equations = np.vstack([transition.T - np.eye(n), np.ones(n)])
+    return np.linalg.lstsq(equations, np.append(np.zeros(n), 1.0), rcond=None)[0]
+
+
+def move_sd(config: MarketConfig, path: np.ndarray) -> float:
+    """The standard deviation of a one-step move of the mid in price units; 0 where there is none."""
+    price, dt = config.market.price, config.market.dt
+    if isinstance(price, Replay):
+        return price.volatility * math.sqrt(dt) if price.volatility is not None else float(np.std(np.diff(path)))
+    if isinstance(price, Regime):
+        weight = stationary(np.array(price.transition))
+        return math.sqrt(float(weight @ np.square(price.volatility)) * dt)
+    if isinstance(price, Gbm):
+        return price.volatility * math.sqrt(dt) * price.mid
+    return price.volatility * math.sqrt(dt)
+
+
+def _per_size(value, k: int) -> float:
+    return float(value[k]) if isinstance(value, tuple) else float(value)
+
+
+def _reference(choice: Logit | BestPrice, k: int) -> float:
+    """The risk-neutral markup of one dealer; logit: the root of (b m - 1) e^(b m - 1) = e^(-a - 1)."""
+    if isinstance(choice, Logit):
+        a, b = _per_size(choice.intercept, k), _per_size(choice.sensitivity, k)
+        return float((1.0 + lambertw(math.exp(-a - 1.0)).real) / b)
+    reservation = choice.reservation
+    if reservation.kind == "exponential":
+        return 1.0 / reservation.rate
+    return reservation.value if reservation.kind == "fixed" else math.nan
+
+
+def _cells(config: MarketConfig) -> np.ndarray:
+    market, dealers = config.market, len(config.agents)
+    sizes = max(len(s.sizes) for s in market.segments)
+    per_side = sum(len(s.sizes) for s in market.segments)
+    scale = market.dt if market.arrivals.kind == "poisson" else 1.0
+    cells = np.zeros(2 * per_side, CELL)
+    at = first = 0
+    for g, segment in enumerate(market.segments):
+        n = len(segment.sizes)
+        for side, rates in ((BID, segment.bid_rates), (ASK, segment.ask_rates)):
+            for k in range(n):
+                cell = cells[at]
+                cell["segment"], cell["side"] = g, side
+                cell["other_side"] = at + (n if side == BID else -n)
+                cell["quote"] = (side * len(market.segments) + g) * sizes + k
+                cell["ladder"] = side * per_side + first + k
+                cell["panel"] = segment.panel or dealers
+                cell["size"] = segment.sizes[k]
+                cell["signed_size"] = segment.sizes[k] * (1 if side == BID else -1)
+                cell["rate"] = rates[k] * scale
+                _describe_choice(cell, segment.choice, k)
+                if segment.informed:
+                    cell["share"] = segment.informed.share
+                    cell["accuracy"] = segment.informed.accuracy
+                    cell["lead"] = segment.informed.lead
+                if market.reference is not None:
+                    cell["reference"] = _per_size(market.reference, at)
+                cell["per_reference"] = 1.0 / cell["reference"] if cell["reference"] != 0 else 0.0
+                at += 1
+        first += n
+    cells["cumulative"] = np.cumsum(cells["rate"])
+    cells["survival"] = np.exp(-cells["cumulative"])
+    cells["survival_back"] = np.exp(cells["cumulative"] - cells["cumulative"][-1])
+    return cells
+
+
+def _describe_choice(cell, choice: Logit | BestPrice, k: int) -> None:
+    cell["reference"] = _reference(choice, k)
+    if isinstance(choice, Logit):
+        cell["choice"] = Choice.LOGIT
+        cell["intercept"] = _per_size(choice.intercept, k)
+        cell["sensitivity"] = _per_size(choice.sensitivity, k)
+        return
+    cell["choice"] = Choice.BEST_PRICE
+    reservation = choice.reservation
+    cell["reservation_floor"] = {"none": UNLIMITED, "fixed": getattr(reservation, "value", 0.0), "exponential": 0.0}[
+        reservation.kind
+    ]
+    cell["reservation_scale"] = 1.0 / reservation.rate if reservation.kind == "exponential" else 0.0
+
+
+def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.ndarray:
+    m = config.market
+    row = np.zeros(1, MARKET)
+    row["price"] = Price[m.price.kind.upper()]
+    row["arrivals"] = Arrivals[m.arrivals.kind.upper()]
+    row["steps"], row["ahead"], row["liquidate"] = m.steps, _ahead(config), m.liquidate
+    row["informed"] = any(s.informed and s.informed.share > 0 for s in m.segments)
+    row["panels"] = any(s.panel is not None and s.panel < len(config.agents) for s in m.segments)
+    row["logit"] = any(isinstance(s.choice, Logit) for s in m.segments)
+    row["best_price"] = any(isinstance(s.choice, BestPrice) for s in m.segments)
+    row["rival_markup"] = any("rival_markup" in d.observation for d in config.dealers)
+    row["dt"] = m.dt
+    row["move_sd"] = move_sd(config, path)
+    if not isinstance(m.price, Replay):
+        row["mid"] = m.price.mid
+    if m.price.kind in ("brownian", "gbm"):
+        drift, volatility = m.price.drift, m.price.volatility
+        row["drift"] = (drift - (0.5 * volatility**2 if m.price.kind == "gbm" else 0.0)) * m.dt
+        row["volatility"] = volatility * math.sqrt(m.dt)
+    for key in ("half_spread", "slope", "impact", "fee"):
+        row[key] = getattr(m.venue, key)
+    row["intensity"], row["survival"] = cells["cumulative"][-1], cells["survival"][-1]
+    return row
+
+
+def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    rows = np.zeros(len(config.agents), DEALER)
+    asked = float(np.sum(cells["rate"] * cells["panel"])) / len(rows)
+    for row, dealer in zip(rows, config.dealer_of, strict=True):
+        action, limits = dealer.action, dealer.limits
+        if isinstance(action, Skew):
+            row["action"], row["hedge_column"] = Action.SKEW, 2
+            row["markup_low"], row["markup_high"] = action.half_spread
+            row["skew_max"] = action.skew_max
+        else:
+            row["action"], row["hedge_column"] = Action.LADDER, len(cells)
+            row["markup_low"], row["markup_high"] = action.markup
+        row["width"] = row["hedge_column"] + 1
+        if action.hedge == "fraction":
+            row["hedge"] = Hedge.FRACTION
+        else:
+            row["hedge"], row["hedge_lots"] = Hedge.LOTS, action.hedge
+        band, position, loss = limits.markup, limits.position, limits.loss
+        row["band_low"], row["band_high"] = (band.low, band.high) if band else (-UNLIMITED, UNLIMITED)
+        row["markup_on_breach"] = OnBreach[(band.on_breach if band else "clip").upper()]
+        hard = min(position.hard if position else UNLIMITED, config.market.inventory_limit or UNLIMITED)
+        row["position_hard"] = math.floor(hard) if hard < UNLIMITED else UNLIMITED  # inventory is in whole lots
+        row["position_soft"] = position.soft if position and position.soft is not None else UNLIMITED
+        row["position_on_breach"] = OnBreach[(position.on_breach if position else "clip").upper()]
+        row["loss_hard"] = loss.hard if loss else UNLIMITED
+        row["loss_soft"] = loss.soft if loss and loss.soft is not None else UNLIMITED
+        row["loss_on_breach"] = OnBreach[(loss.on_breach if loss else "flatten").upper()]
+        row["ruin"] = config.market.ruin if config.market.ruin is not None else UNLIMITED
+        scale = hard if hard < UNLIMITED else 20.0
+        row["inventory_scale"] = scale
+        sd = float(market["move_sd"][0])
+        row["pnl_scale"] = scale * (sd * math.sqrt(config.market.steps) if sd > 0 else 1.0)
+        row["expected_requests"] = asked
+        for term in dealer.reward:
+            if term.kind == "tail_loss":
+                row["tail_threshold"] = term.threshold
+            if term.kind == "flow_target":
+                row["flow_target"] = term.target
+    return rows
+
+
+def _weights(config: MarketConfig) -> np.ndarray:
+    weights = np.zeros((len(config.agents), len(rewards.KINDS)))
+    for row, dealer in zip(weights, config.dealer_of, strict=True):
+        for term in dealer.reward:
+            row[rewards.KINDS.index(term.kind)] = term.weight
+    return weights
+
+
+def _columns(config: MarketConfig) -> np.ndarray:
+    columns = np.full((len(config.agents), len(observe.NAMES)), -1, dtype=np.int64)
+    for row, dealer in zip(columns, config.dealer_of, strict=True):
+        for column, name in enumerate(dealer.observation):
+            row[observe.NAMES.index(name)] = column
+    return columns
+
+
+def _regimes(config: MarketConfig) -> np.ndarray:
+    price, dt = config.market.price, config.market.dt
+    if not isinstance(price, Regime):
+        return np.zeros((0, 2))
+    return np.column_stack(
+        [
+            np.array(price.drift) * dt,
+            np.array(price.volatility) * math.sqrt(dt),
+            np.cumsum(np.array(price.transition), axis=1),
+        ]
+    )

@@ -1,0 +1,207 @@
+"""The contract of the compiled step: its enumerations, its tables, and the rows of its state.
+
+Units: prices in price units, sizes and inventory in whole lots, time in the experiment's unit.
+Signs: inventory + = long; markup + = dealer-favourable; hedge + = the dealer buys at the venue;
+``BID`` = the dealer buys (a client sells), ``ASK`` = the dealer sells (a client buys).
+"""
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+BID, ASK = 0, 1
+UNLIMITED = np.inf
+MAX_DEALERS = 256  # the panel's draws are indexed by request * 256 + dealer
+
+
+class Price(IntEnum):
+    BROWNIAN = 0
+    GBM = 1
+    REGIME = 2
+    REPLAY = 3
+
+
+class Arrivals(IntEnum):
+    AT_MOST_ONE = 0
+    BERNOULLI = 1
+    POISSON = 2
+
+
+class Choice(IntEnum):
+    LOGIT = 0
+    BEST_PRICE = 1
+
+
+class Action(IntEnum):
+    LADDER = 0
+    SKEW = 1
+
+
+class Hedge(IntEnum):
+    FRACTION = 0
+    LOTS = 1
+
+
+class OnBreach(IntEnum):
+    REJECT = 0
+    CLIP = 1
+    REDUCE_ONLY = 2
+    FLATTEN = 3
+
+
+class Reason(IntFlag):
+    """Why the guardrails intervened in a dealer's step; one bit each."""
+
+    NON_FINITE = 1  # a NaN or inf in an action: all quotes and the hedge withdrawn
+    MARKUP = 2  # a markup outside the band: the cell withdrawn, or the markup clipped
+    HEDGE = 4  # a hedge past the position limit, or replaced by reduce-only or flatten
+    POSITION = 8  # a request not quoted because it would carry the dealer past its limit
+    LOSS = 16  # the episode loss stop is in force
+
+
+# One row: the market. Per-step figures are already multiplied by dt.
+MARKET = np.dtype(
+    [
+        ("price", "i8"),  # Price
+        ("arrivals", "i8"),  # Arrivals
+        ("steps", "i8"),
+        ("ahead", "i8"),  # how many steps the price model runs ahead of the market, >= 1
+        ("liquidate", "i8"),
+        ("informed", "i8"),  # any segment with informed clients
+        ("panels", "i8"),  # any segment that asks fewer than all dealers
+        ("logit", "i8"),  # any segment with this choice
+        ("best_price", "i8"),
+        ("rival_markup", "i8"),  # any dealer observes it
+        ("dt", "f8"),
+        ("mid", "f8"),  # F_0 (unused by replay)
+        ("drift", "f8"),  # brownian: price units a step; gbm: log-drift a step, -sigma^2 dt/2 included
+        ("volatility", "f8"),  # brownian: price units a step; gbm: log units a step
+        ("move_sd", "f8"),  # price units: the sd by which observed moves are scaled; 0 = unknown
+        ("half_spread", "f8"),
+        ("slope", "f8"),
+        ("impact", "f8"),
+        ("fee", "f8"),
+        ("intensity", "f8"),  # sum of the cells' rates: expected requests a step
+        ("survival", "f8"),  # e^-intensity
+    ]
+)
+
+# One row a cell, in arrival order: (segment, side, size).
+CELL = np.dtype(
+    [
+        ("segment", "i8"),
+        ("side", "i8"),
+        ("other_side", "i8"),  # the cell of the same segment and size on the other side
+        ("quote", "i8"),  # its place in a dense (side, segment, size) quote array
+        ("ladder", "i8"),  # its place in a ladder action: bids then asks, segment-major
+        ("choice", "i8"),  # Choice
+        ("panel", "i8"),  # dealers asked
+        ("lead", "i8"),  # steps that informed clients see ahead
+        ("size", "f8"),
+        ("signed_size", "f8"),  # what a win adds to inventory: + for bids
+        ("rate", "f8"),  # a step
+        ("cumulative", "f8"),  # sum of rates up to and including this cell
+        ("survival", "f8"),  # e^-cumulative: poisson points are compared as products of uniforms, without a logarithm
+        ("survival_back", "f8"),  # e^-(intensity - cumulative), for a step that runs backwards
+        ("intercept", "f8"),
+        ("sensitivity", "f8"),
+        ("reservation_floor", "f8"),  # R = floor - log(u) * scale: none (inf, 0), fixed (value, 0),
+        ("reservation_scale", "f8"),  # exponential (0, 1/rate)
+        ("share", "f8"),
+        ("accuracy", "f8"),
+        ("reference", "f8"),  # price units: the reference markup
+        ("per_reference", "f8"),  # its inverse, 0 where it is 0
+    ]
+)
+
+# One row a dealer: its action map, its limits and its scales.
+DEALER = np.dtype(
+    [
+        ("action", "i8"),  # Action
+        ("hedge", "i8"),  # Hedge
+        ("width", "i8"),  # components of its action
+        ("hedge_column", "i8"),  # where the hedge stands in its action
+        ("markup_on_breach", "i8"),  # OnBreach: REJECT or CLIP
+        ("position_on_breach", "i8"),
+        ("loss_on_breach", "i8"),  # OnBreach: REJECT, REDUCE_ONLY or FLATTEN
+        ("markup_low", "f8"),  # action map: ladder markup or half-spread range
+        ("markup_high", "f8"),
+        ("skew_max", "f8"),
+        ("hedge_lots", "f8"),
+        ("band_low", "f8"),  # limits
+        ("band_high", "f8"),
+        ("position_soft", "f8"),
+        ("position_hard", "f8"),
+        ("loss_soft", "f8"),
+        ("loss_hard", "f8"),
+        ("ruin", "f8"),
+        ("inventory_scale", "f8"),  # observation scales
+        ("pnl_scale", "f8"),
+        ("expected_requests", "f8"),  # a step, of those this dealer is asked
+        ("tail_threshold", "f8"),  # reward tail_loss: c
+        ("flow_target", "f8"),  # reward flow_target
+        ("nu", "f8"),  # observation tail: the loss it is measured from
+    ]
+)
+
+class Ledger(IntEnum):
+    """What a step writes for each dealer. Money in price units x lots, quantities in lots or counts."""
+
+    SPREAD = 0  # sum(size * markup) of the requests won
+    INVENTORY = 1  # q * (S_{t+1} - S_t), q held after the requests
+    HEDGE_COST = 2  # + = paid to the venue, the final liquidation included
+    FEES = 3  # + = paid
+    BOUGHT = 4  # lots won on the bid side
+    SOLD = 5  # lots won on the ask side
+    HEDGE = 6  # signed lots traded at the venue, the final liquidation included
+    REQUESTED = 7  # lots of the requests it was asked for
+    WON = 8  # requests won
+    ASKED = 9  # requests it was asked for
+    INTERVENTIONS = 10  # reasons that fired
+
+
+LEDGER = tuple(term.name.lower() for term in Ledger)
+
+# One row a request, in order of execution; recorded on demand.
+REQUEST = np.dtype(
+    [
+        ("market", "i8"),
+        ("step", "i8"),
+        ("number", "i8"),  # request number r within the step, as the random streams count it
+        ("segment", "i8"),
+        ("side", "i8"),
+        ("size", "f8"),
+        ("informed", "i8"),
+        ("asked", "i8"),  # dealers on the panel
+        ("winner", "i8"),  # dealer, or -1
+        ("markup", "f8"),  # the winner's; NaN if nobody won
+        ("cover", "f8"),  # best losing quote; NaN if there was none
+    ]
+)
+
+# Rows of the state. ``market`` is (rows, M): the rings at its end hold S over the last 20 steps and, for
+# F and the regime, the steps that the price model has run ahead. ``dealer`` is (rows, N, M).
+MID, IMPACT, VARIANCE, START, HISTORY = range(5)
+HISTORY_LENGTH = 21
+AHEAD = HISTORY + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regime of its move ahead + 1 rows further
+
+(
+    INVENTORY,
+    CASH,
+    ALIVE,  # 1, or 0 once terminated by ruin
+    STOPPED,  # 1 once the episode loss stop is in force
+    WON_LOTS,  # since reset, kept for a dealer rewarded by flow_target
+    REQUESTED_LOTS,
+    RECENT_ASKED,  # the averages behind the observations
+    RECENT_IMBALANCE,
+    RECENT_WON,
+    RECENT_COVER,
+    RECENT_RIVAL_MARKUP,
+    RECENT_GAIN,
+    RECENT_LOTS,
+    NET,  # a ring of MARKOUT_STEPS rows: lots bought - sold, for the mark-out
+) = range(14)
+MARKOUT_STEPS = 5
+LOTS = NET + MARKOUT_STEPS  # a ring: lots bought + sold
+DEALER_ROWS = LOTS + MARKOUT_STEPS
+RECENT = 1.0 / 20.0  # weight of the newest step in those averages

@@ -1,0 +1,92 @@
+"""The compiled step against its slow twin, event by event, over random experiments and random play."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twin.step import TwinMarket
+from twin.strategies import configs, of_market, random_play
+
+import marketsim
+from marketsim.types import LEDGER, REQUEST
+
+MARKETS = 3
+COUNTS = ("bought", "sold", "hedge", "requested", "won", "asked", "interventions")  # whole numbers
+FIGURES = ("markup", "cover")  # of a request; its other fields are events
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    config=configs(),
+    seed=st.integers(0, 2**40),
+    episode=st.integers(0, 1000),
+    first_market=st.integers(0, 10_000),
+    play=st.integers(0, 2**32),
+)
+def test_compiled_step_is_its_twin(tmp_path_factory, config, seed, episode, first_market, play):
+    """Requests, winners, inventories, counts and reasons are equal; money agrees to 1e-9, what is float32 to 1e-5."""
+    compiled = marketsim.load_config(with_replay_in_a_file(config, tmp_path_factory.getbasetemp()))
+    batch = marketsim.MarketBatch(compiled, markets=MARKETS, seed=seed, first_market=first_market, record=True)
+    twins = [TwinMarket(config, seed, episode, first_market + m) for m in range(MARKETS)]
+    check_observation(batch.reset(episode=episode), [twin.observe() for twin in twins])
+    check_state(batch.state, twins)
+
+    for actions, quotes in random_play(config, MARKETS, play):
+        step = batch.step(actions, quotes=quotes)
+        done = [twin.step(of_market(m, actions, quotes)) for m, twin in enumerate(twins)]
+        check_requests(batch.requests, [request for market in done for request in market.requests])
+        check_ledger(step.ledger, [market.ledger for market in done])
+        check_state(batch.state, twins)
+        np.testing.assert_array_equal(step.reasons, [market.reasons for market in done], err_msg="reasons")
+        np.testing.assert_array_equal(step.terminated, [market.terminated for market in done], err_msg="terminated")
+        np.testing.assert_array_equal(step.truncated, twins[0].t == twins[0].steps, err_msg="truncated")
+        close(step.reward, [market.reward for market in done], 1e-5, "reward")
+        check_observation(step.observation, [market.observation for market in done])
+
+
+def with_replay_in_a_file(config, folder):
+    """The experiment as the engine reads it: a replayed path stands in a file of its own."""
+    price = config["market"]["price"]
+    if price["kind"] != "replay":
+        return config
+    rows = [f"{k * config['market']['dt']},{mid}" for k, mid in enumerate(price["path"])]
+    file = folder / "replay.csv"
+    file.write_text("\n".join(["time,price", *rows]) + "\n")
+    price = {key: value for key, value in price.items() if key != "path"} | {"file": str(file)}
+    return config | {"market": config["market"] | {"price": price}}
+
+
+def close(compiled, twin, tolerance, what):
+    """Relative to the size of the figure, or to 1 where it is smaller."""
+    np.testing.assert_allclose(compiled, twin, rtol=tolerance, atol=tolerance, err_msg=what)
+
+
+def check_observation(compiled, twins):
+    assert compiled.dtype == np.float32
+    for m, market in enumerate(twins):
+        for i, seen in enumerate(market):
+            close(compiled[m, i, : len(seen)], seen, 1e-5, f"observation of dealer {i} in market {m}")
+
+
+def check_state(state, twins):
+    close(np.asarray(state["mid"])[:, 0], [twin.mid for twin in twins], 1e-9, "mid")
+    close(state["cash"], [twin.cash for twin in twins], 1e-9, "cash")
+    inventory = np.asarray(state["inventory"])[:, :, 0]
+    np.testing.assert_array_equal(inventory, [twin.inventory for twin in twins], err_msg="inventory")
+
+
+def check_ledger(compiled, twins):
+    for term in LEDGER:
+        twin = [[ledger[term] for ledger in market] for market in twins]
+        if term in COUNTS:
+            np.testing.assert_array_equal(compiled[term], twin, err_msg=term)
+        else:
+            close(compiled[term], twin, 1e-9, term)
+
+
+def check_requests(compiled, twins):
+    for name in REQUEST.names:
+        twin = [request[name] for request in twins]
+        if name in FIGURES:
+            close(compiled[name], twin, 1e-9, name)
+        else:
+            np.testing.assert_array_equal(compiled[name], twin, err_msg=f"{name} of the requests")
