@@ -12,7 +12,6 @@ import numpy as np
 from scipy.special import wrightomega
 
 from agents.exact import Problem, Requests, win_probability
-from marketsim.config import Skew
 from marketsim.types import Choice, OnBreach
 
 _AGREE = 1e-9  # lowest and highest fixed point are one if the probabilities differ by less: values then by ~1e-18
@@ -25,7 +24,7 @@ _LOGIT = int(Choice.LOGIT)
 
 
 @dataclass(frozen=True)
-class Ladder:
+class LadderQuotes:
     """Markups that may stand, cell by cell: low .. high, and none where ``withdraw``."""
 
     low: float
@@ -33,20 +32,20 @@ class Ladder:
     withdraw: bool
 
     @staticmethod
-    def free(problem: Problem) -> Ladder:
+    def free(problem: Problem) -> LadderQuotes:
         """All that the band lets stand: a dealer that thinks in prices."""
-        return Ladder(float(problem.dealer["band_low"]), float(problem.dealer["band_high"]), True)
+        return LadderQuotes(float(problem.dealer["band_low"]), float(problem.dealer["band_high"]), True)
 
     @staticmethod
-    def ranged(problem: Problem) -> Ladder:
+    def ranged(problem: Problem) -> LadderQuotes:
         """What the band leaves of the action range; a band that rejects lets the action withdraw by leaving it."""
         band = problem.dealer["band_low"], problem.dealer["band_high"]
         asked = problem.dealer["markup_low"], problem.dealer["markup_high"]
         if problem.dealer["markup_on_breach"] == OnBreach.CLIP:
-            return Ladder(*(float(np.clip(m, *band)) for m in asked), withdraw=False)
+            return LadderQuotes(float(np.clip(asked[0], *band)), float(np.clip(asked[1], *band)), False)
         low, high = max(band[0], asked[0]), min(band[1], asked[1])
         outside = asked[0] < band[0] or asked[1] > band[1]
-        return Ladder(float(low), float(high), outside) if low <= high else Ladder(np.nan, np.nan, True)
+        return LadderQuotes(float(low), float(high), outside) if low <= high else LadderQuotes(np.nan, np.nan, True)
 
     def best(self, requests: Requests, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The highest expected reward (...) and the markups (..., C) that earn it, NaN = not quoted."""
@@ -107,7 +106,7 @@ class _Pair:
     where weight = D + p_o E and gain = A + p_o (B + r_o C) in the other cell's p_o and revenue r_o.
     """
 
-    def __init__(self, ladder: Ladder, requests: Requests, worth: np.ndarray):
+    def __init__(self, ladder: LadderQuotes, requests: Requests, worth: np.ndarray):
         problem = requests.problem
         assert problem.pair is not None
         self.cells = problem.pair
@@ -116,17 +115,16 @@ class _Pair:
         self._revenue = [problem.revenue[c] for c in self.cells]
         self.rate = [float(row["rate"]) for row in self._rows]
         self._answers = []
+        both, second = worth[..., -1], 1.0 * requests.quoted_second
         for c, o in (self.cells, self.cells[::-1]):
-            a_c, a_o = requests.quoted[..., c], requests.quoted[..., o]
-            b_c, b_o = requests.quoted_second[..., c], requests.quoted_second[..., o]
-            nothing, c_won, o_won, both = worth[..., 0], worth[..., 1 + c], worth[..., 1 + o], worth[..., -1]
-            A = a_c * (c_won - nothing)
-            B = 0.5 * (
-                a_c * b_o * (both - c_won) + a_o * b_c * (both - o_won) - a_c * a_o * (c_won + o_won - 2.0 * nothing)
-            )
-            C = 0.5 * (a_c * b_o - 1.0 * a_c * a_o)
-            E = 0.5 * (a_o * b_c - 1.0 * a_c * a_o)
-            self._answers.append((A, B, C, 1.0 * a_c, E))
+            quoted, other = 1.0 * requests.quoted[..., c], 1.0 * requests.quoted[..., o]
+            nothing, c_won, o_won = worth[..., 0], worth[..., 1 + c], worth[..., 1 + o]
+            A = quoted * (c_won - nothing)
+            B = 0.5 * second * (quoted * (both - c_won) + other * (both - o_won))
+            B = B - 0.5 * quoted * other * (c_won + o_won - 2.0 * nothing)
+            C = 0.5 * quoted * (second - other)
+            E = 0.5 * other * (second - quoted)
+            self._answers.append((A, B, C, quoted, E))
 
     def _answer(self, k: int, other_win: np.ndarray, other_revenue: np.ndarray) -> tuple[np.ndarray, ...]:
         A, B, C, D, E = self._answers[k]
@@ -162,12 +160,8 @@ class SkewQuotes:
     half_spread: tuple[float, float]
     skew_max: float
 
-    @staticmethod
-    def of(action: Skew) -> SkewQuotes:
-        return SkewQuotes(action.half_spread, action.skew_max)
-
     def best(self, requests: Requests, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As ``Ladder.best``."""
+        """As ``LadderQuotes.best``; a cell that the position limit holds back keeps its markup."""
         problem = requests.problem
         lean = np.where(problem.cells["signed_size"] > 0, 1.0, -1.0)  # + on bids
         low, high = self.half_spread
@@ -201,5 +195,4 @@ class SkewQuotes:
             skew = np.where(better, np.take_along_axis(skews, winner, axis=0)[0], skew)
             best = np.where(better, found, best)
             step = np.where(better, step, 0.5 * step)
-        asked = markups(half, skew)
-        return best, np.where(requests.quoted, asked, np.nan) if problem.pair is None else asked
+        return best, markups(half, skew)

@@ -22,9 +22,9 @@ from agents.config import PPOSpec
 from agents.network import Actor, Normaliser
 from agents.policy import Seat
 from agents.reading import Reading
-from marketsim.act import markups_of
 from marketsim.batch import MarketBatch
 from marketsim.document import InputError
+from marketsim.quotes import markups_of
 
 if TYPE_CHECKING:
     from agents.ppo import PPO

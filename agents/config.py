@@ -20,7 +20,9 @@ class FixedSpec(PolicySpec):
     """The same markups always. ``markup``: one number or one per cell (side, segment, size); default the reference."""
 
     kind: Literal["fixed"]
-    markup: Annotated[float | tuple[float, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] | None = None
+    markup: (
+        Annotated[float | tuple[float, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] | None
+    ) = None
     hedge: Probability = 0.0  # fraction of the inventory hedged each step
 
 
@@ -103,5 +105,3 @@ class Desk(MarketConfig):
     def learners(self) -> tuple[int, ...]:
         """The agents that learn."""
         return tuple(i for i, dealer in enumerate(self.dealer_of) if dealer.policy.learns)
-
-

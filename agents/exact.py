@@ -31,7 +31,7 @@ def support(config: MarketConfig, agent: int = 0) -> str | None:
         return f"{len(config.agents)} dealers compete, the optimum is known for one alone"
     if market.arrivals.kind == "poisson":
         return "arrivals are poisson; known are at_most_one, and bernoulli with one cell a side"
-    if market.arrivals.kind == "bernoulli" and max(np.count_nonzero(cells["rate"][cells["side"] == s]) for s in (0, 1)) > 1:
+    if market.arrivals.kind == "bernoulli" and max(np.bincount(cells["side"][cells["rate"] > 0], minlength=1)) > 1:
         return "arrivals are bernoulli with several cells a side; known is one cell a side, or at_most_one"
     if np.any(cells["share"] > 0):
         return "informed clients know more of the mid than inventory and step tell"
@@ -61,7 +61,7 @@ def _one_normal_move(price) -> bool:
 
 
 class Problem:
-    """A dealer's control problem as functions of ``x``, ``q`` (inventory, lots) and ``h`` (hedge, lots), which broadcast.
+    """A dealer's control problem as functions of inventory ``x`` or ``q`` and hedge ``h``, lots; all broadcast.
 
     Raises ValueError where there is no exact answer.
     """
@@ -172,25 +172,22 @@ class Requests:
     def __init__(self, problem: Problem, x, h, reducing, edge: int):
         self.problem = problem
         size = problem.cells["signed_size"]
-        self.quoted = problem.quoted(x, reducing) & (np.abs(np.asarray(x)[..., None] + size) <= edge)
+        held = np.asarray(x)[..., None]
+        self.quoted = problem.quoted(x, reducing) & (np.abs(held + size) <= edge)
         shifts = np.concatenate([[0.0], size])
         if problem.pair is not None:
-            other = np.zeros(len(size))
-            other[list(problem.pair)] = size[list(problem.pair[::-1])]
-            after = np.asarray(x)[..., None] + other
-            both = after + size
-            let_through = (np.abs(both) <= np.minimum(problem.limit, edge)) & (
-                ~np.asarray(reducing)[..., None] | (size * both <= 0)
-            )
-            self.quoted_second = let_through  # once the other cell of the pair has been won
-            shifts = np.append(shifts, size[list(problem.pair)].sum())
-        outcome = np.clip(np.asarray(x)[..., None] + shifts, -edge, edge)
+            pair = list(problem.pair)
+            inside = np.abs(held + size[pair].sum()) <= np.minimum(problem.limit, edge)
+            # the pair's other cell after one was won: (...); a dealer that may only reduce has one side alone
+            self.quoted_second = (inside & ~np.asarray(reducing)[..., None])[..., 0]
+            shifts = np.append(shifts, size[pair].sum())
+        outcome = np.clip(held + shifts, -edge, edge)
         self.place = (outcome + edge).astype(np.int64)
         self._reward = problem.holding_reward(outcome, np.asarray(h)[..., None])
         self._final = problem.final_reward(outcome)
 
     def worth(self, value: np.ndarray, last: bool) -> np.ndarray:
-        """The worth of each outcome, (..., outcomes), where ``value`` (2 edge + 1,) is that of the next step's states."""
+        """The worth of each outcome, (..., outcomes); ``value`` (2 edge + 1,) is that of the next step's states."""
         worth = value[self.place] + self._reward
         return worth + self._final if last else worth
 
@@ -212,7 +209,7 @@ class Requests:
         both = worth[..., -1]
         total = 0.0
         for c, o in ((i, j), (j, i)):  # c is visited first, o then meets the inventory that c left
-            second = self.quoted_second[..., o] * win[..., o] * (revenue[..., o] + both - alone[..., c])
+            second = self.quoted_second * win[..., o] * (revenue[..., o] + both - alone[..., c])
             total = total + gain[..., c] + (1.0 - first[..., c]) * gain[..., o] + first[..., c] * second
         return nothing + 0.5 * total
 

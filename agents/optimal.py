@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.best_quotes import Ladder, SkewQuotes
+from agents.best_quotes import LadderQuotes, SkewQuotes
 from agents.config import OptimalSpec
 from agents.exact import NEGLIGIBLE, Problem, Requests
 from agents.policy import Seat
@@ -22,6 +22,7 @@ from marketsim.config import MarketConfig, Skew
 from marketsim.tables import Tables
 from marketsim.types import Hedge
 
+ALL = 200  # lots: up to this position limit the grid is all that the limit allows
 WIDEST = 1024  # lots: the automatic grid's last width
 _MOST_ENTRIES = 30_000_000  # outcomes times states of one step that are held in memory
 
@@ -48,12 +49,12 @@ class Solution:
 def solve(config: MarketConfig, agent: int = 0, max_inventory: int | None = None) -> Solution:
     """The optimum over all markups and whole hedges that the dealer's limits let pass.
 
-    Without a position limit the grid is widened until the value no longer changes (1e-9 relative on doubling);
-    ``max_inventory`` fixes it. Raises ValueError where there is no exact answer (see ``exact.support``), where the
+    The grid is that of the position limit or, without one of at most 200 lots, is doubled until the value no longer
+    changes by more than 1e-9 of itself; ``max_inventory`` fixes it. Raises ValueError where there is no exact answer (see ``exact.support``), where the
     value grows with every grid, and where ``max_inventory`` is too small by the same measure.
     """
     problem = Problem(config, agent)
-    return _widened(problem, Ladder.free(problem), None, max_inventory)
+    return _widened(problem, LadderQuotes.free(problem), None, max_inventory)
 
 
 def ceiling(config: MarketConfig, agent: int = 0) -> float:
@@ -63,16 +64,18 @@ def ceiling(config: MarketConfig, agent: int = 0) -> float:
     """
     problem = Problem(config, agent)
     action = config.dealer_of[agent].action
-    quotes = SkewQuotes.of(action) if isinstance(action, Skew) else Ladder.ranged(problem)
+    quotes = (
+        SkewQuotes(action.half_spread, action.skew_max) if isinstance(action, Skew) else LadderQuotes.ranged(problem)
+    )
     return _widened(problem, quotes, int(problem.dealer["hedge"]), None).optimal
 
 
 def _widened(
-    problem: Problem, quotes: Ladder | SkewQuotes, hedge_rule: int | None, max_inventory: int | None
+    problem: Problem, quotes: LadderQuotes | SkewQuotes, hedge_rule: int | None, max_inventory: int | None
 ) -> Solution:
     """The solution on a grid wide enough. ``hedge_rule``: a ``types.Hedge``, or None for any hedge."""
-    lot = int(problem.cells["size"].max())
-    edge = int(min(problem.limit, max_inventory or max(64, 4 * lot)))
+    start = problem.limit if problem.limit <= ALL else max(64.0, 4.0 * problem.cells["size"].max())
+    edge = int(min(problem.limit, max_inventory or start))
     solution = _backward(problem, quotes, hedge_rule, edge)
     while edge < problem.limit:
         edge = int(min(problem.limit, 2 * edge))
@@ -94,7 +97,7 @@ def _widened(
     return solution
 
 
-def _backward(problem: Problem, quotes: Ladder | SkewQuotes, hedge_rule: int | None, edge: int) -> Solution:
+def _backward(problem: Problem, quotes: LadderQuotes | SkewQuotes, hedge_rule: int | None, edge: int) -> Solution:
     inventory = np.arange(-edge, edge + 1.0)
     size, cells = len(inventory), len(problem.cells)
     lots = inventory - inventory[:, None]  # the hedge from q (rows) to q + h (columns)
@@ -121,15 +124,15 @@ def _backward(problem: Problem, quotes: Ladder | SkewQuotes, hedge_rule: int | N
         best, asked = quotes.best(requests, requests.worth(value[t + 1], t == steps - 1))
         total = cost + best[row, columns]
         value[t] = total.max(axis=1)
-        indifferent = total[here, here] >= value[t] - 1e-13 * np.maximum(1.0, np.abs(value[t]))
-        target = np.where(indifferent, here, total.argmax(axis=1))  # no hedge where none is better
+        as_good = total >= (value[t] - 1e-13 * np.maximum(1.0, np.abs(value[t])))[:, None]
+        target = np.where(as_good, np.abs(lots), np.inf).argmin(axis=1)  # of equals the smallest hedge
         hedge[t] = lots[here, target]
         markups[t] = asked[row[here, target], target]
     return Solution(value, markups, hedge, inventory)
 
 
 def _approved(problem: Problem, hedge_rule: int | None, inventory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Q, Q): which inventories each can be hedged to, once the guardrails have spoken; and (Q,): who may only reduce."""
+    """(Q, Q): which inventories each can be hedged to, under the guardrails; and (Q,): who may only reduce."""
     edge = len(inventory) // 2
     q = inventory[:, None]
     asked = np.arange(-2.0 * edge, 2.0 * edge + 1)[None]

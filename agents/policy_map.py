@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from agents.policy import Policy, Seat
-from marketsim.act import markups_of
+from marketsim.quotes import markups_of
 from marketsim.tables import Tables
 
 _CHUNK = 65_536  # states asked at once
@@ -20,7 +20,9 @@ def policy_map(policy: Policy, seat: Seat, inventory: int | None = None) -> tupl
     ValueError for a policy that draws or remembers: it has no map.
     """
     if hasattr(policy, "reset"):
-        raise ValueError(f"dealers.{seat.dealer.name}.policy: {seat.dealer.policy.kind} draws or remembers, it has no map")
+        raise ValueError(
+            f"dealers.{seat.dealer.name}.policy: {seat.dealer.policy.kind} draws or remembers, it has no map"
+        )
     tables = Tables.of(seat.config)
     steps = seat.config.market.steps
     edge = widest_inventory(seat) if inventory is None else inventory

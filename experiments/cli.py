@@ -100,9 +100,7 @@ def policy_map(
 
 
 @app.command()
-def bench(
-    which: Annotated[str, typer.Argument(metavar="[engine|train]")] = "engine", json: Json = False
-) -> None:
+def bench(which: Annotated[str, typer.Argument(metavar="[engine|train]")] = "engine", json: Json = False) -> None:
     """Measure how fast this machine runs the market, or trains."""
     from experiments.bench import bench
 

@@ -19,8 +19,14 @@ from ruamel.yaml import YAML
 from experiments.differences import Difference, Measured, differences, measure
 from marketsim.document import InputError
 from marketsim.measures.figures import NAMES
+from marketsim.measures.intervals import Resampled
 from reports import quantities
 from reports.folder import Design, Estimate, NotARun, Run, open_run
+
+FEW_WORST = 20  # episodes in a tail, below which its intervals are too narrow: docs/comparison.md has the coverage
+
+
+Side = tuple[Run, Design, dict[int, Resampled]]  # training seed -> the figures of a dealer
 
 
 @dataclass(frozen=True)
@@ -57,23 +63,24 @@ def comparisons(folders: Sequence[str | Path]) -> list[Comparison]:
     runs = [_open(Path(folder)) for folder in folders]
     for run in runs[1:]:
         _same_market(runs[0], run)
-    sides = [(run, design) for run in runs for design in run.designs.values()]
-    if len(sides) < 2:
+    everything = [(run, design) for run in runs for design in run.designs.values()]
+    if len(everything) < 2:
         raise InputError(f"{runs[0].path}: has one design and nothing to compare it with, name a second run")
-    base_run, base = sides[0]
+    base_run, base = everything[0]
     of_base: Measured = {}
     compared = []
-    for run, design in sides[1:]:
+    for run, design in everything[1:]:
         dealers = _dealers(base_run, run)
         of_base |= _measure(base_run, base, [dealer for dealer in dealers if dealer not in of_base])
         mine = _measure(run, design, dealers)
         for dealer in dealers:
-            compared.append(_compare(dealer, (run, design, mine[dealer]), (base_run, base, of_base[dealer])))
+            sides = (run, design, mine[dealer]), (base_run, base, of_base[dealer])
+            _same_length(*sides)
+            compared.append(_compare(dealer, *sides))
     return compared
 
 
-def _compare(dealer: str, mine: tuple, other: tuple) -> Comparison:
-    """``mine`` and ``other``: run, design, training seed -> its figures."""
+def _compare(dealer: str, mine: Side, other: Side) -> Comparison:
     rewards = [design.dealers[dealer].entry.get("reward") for _, design, _ in (mine, other)]
     figures = [name for name in NAMES if name != "objective" or rewards[0] == rewards[1]]
     labels = [
@@ -82,11 +89,14 @@ def _compare(dealer: str, mine: tuple, other: tuple) -> Comparison:
     ]
     means = [np.mean([figures.value for figures in seeds.values()], axis=0) for _, _, seeds in (mine, other)]
     values = [(float(means[0][k]), float(means[1][k])) for k in (NAMES.index(name) for name in figures)]
+    episodes = _episodes(mine)
     notes = [
-        f"95% intervals (BCa) over {len(mine[2][next(iter(mine[2]))].without_each):,} episodes with the same clients, "
-        f"simultaneous over the {len(figures)} figures",
+        f"95% intervals (BCa) over {episodes:,} episodes with the same clients, simultaneous over {len(figures)} figures",
         _seeds_note(len(mine[2]), len(other[2])),
     ]
+    if episodes < FEW_WORST * 100:
+        worst = f"the worst {episodes / 100:.3g} episodes"
+        notes.append(f"the figures at 99 rest on {worst}, too few for their intervals to hold")
     if len(figures) < len(NAMES):
         notes.append(f"no objective, for the rewards differ: {rewards[0]} against {rewards[1]}")
     return Comparison(dealer, labels[0], labels[1], differences([(mine[2], other[2])], figures)[0], values, notes)
@@ -127,15 +137,23 @@ def _dealers(one: Run, two: Run) -> list[str]:
 def _measure(run: Run, design: Design, dealers: Sequence[str]) -> Measured:
     if not dealers:
         return {}
-    tables = {}
-    for seed in design.seeds:
-        try:
-            tables[int(seed.name)] = seed.episodes
-        except (NotARun, ValueError) as error:
-            raise InputError(f"{seed.path}: {error}") from None
-    if not tables or any(table is None for table in tables.values()):
+    try:
+        tables = {int(seed.name): table for seed in design.seeds if (table := seed.episodes) is not None}
+    except (NotARun, ValueError) as error:
+        raise InputError(f"{run.path / design.name}: {error}") from None
+    if not tables or len(tables) < len(design.seeds):
         raise InputError(f"{run.path / design.name}: episodes.parquet is missing, run the experiment again")
     return measure(tables, dealers, int(run.summary["steps"]))
+
+
+def _episodes(side: Side) -> int:
+    return len(next(iter(side[2].values())).without_each)
+
+
+def _same_length(mine: Side, other: Side) -> None:
+    if _episodes(mine) != _episodes(other):
+        said = [f"{side[0].path / side[1].name} has {_episodes(side)}" for side in (mine, other)]
+        raise InputError(f"{said[0]} episodes and {said[1]}: only the same episodes can be paired")
 
 
 # --- different markets are refused ------------------------------------------------------------------
@@ -165,15 +183,13 @@ def _shared(run: Run) -> dict[str, Any]:
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted path -> value of everything in a tree; items of lists by their name."""
-    if isinstance(tree, Mapping):
-        items = [(str(key), value) for key, value in tree.items()]
-    elif isinstance(tree, list) and any(isinstance(item, Mapping | list) for item in tree):
-        items = [(str(item.get("name", k)) if isinstance(item, Mapping) else str(k), item) for k, item in enumerate(tree)]
-    else:
+    if isinstance(tree, list) and any(isinstance(item, Mapping) for item in tree):
+        tree = {item.get("name", k) if isinstance(item, Mapping) else k: item for k, item in enumerate(tree)}
+    if not isinstance(tree, Mapping):
         yield path, tree
         return
-    for key, value in items:
-        yield from _leaves(value, f"{path}.{key}" if path else key)
+    for key, value in tree.items():
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
 
 
 # --- what is printed --------------------------------------------------------------------------------
@@ -182,7 +198,8 @@ def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     keys = {"design": comparison.design, "against": comparison.against, "dealer": comparison.dealer}
     for difference in comparison.differences:
-        yield keys | {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(difference).items()}
+        row = keys | asdict(difference)
+        yield {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
 
 
 def _print_table(comparison: Comparison) -> None:
@@ -190,8 +207,7 @@ def _print_table(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{comparison.dealer}: {comparison.design} against {comparison.against}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, caption="\n".join(comparison.notes), caption_justify="left")
+    table = Table(box=box.SIMPLE)
     table.add_column("")
     for head in (comparison.design, comparison.against, "difference", "95% interval"):
         table.add_column(head, justify="right")
@@ -200,8 +216,14 @@ def _print_table(comparison: Comparison) -> None:
         estimate = Estimate(d.value, d.low, d.high)
         places = quantities.decimals([estimate if d.high > d.low else Estimate(values[1])])
         table.add_row(
-            d.figure.replace("_", " "), *(quantities.write(value, places) for value in values),
-            quantities.write(d.value, places, plus=True), quantities.interval(estimate, places, plus=True), d.verdict,
-            style="" if d.verdict != "cannot tell" else "dim",
-        )  # fmt: skip
-    Console().print(table)
+            d.figure.replace("_", " "),
+            *(quantities.write(value, places) for value in values),
+            quantities.write(d.value, places, plus=True),
+            quantities.interval(estimate, places, plus=True),
+            d.verdict,
+            style="dim" if d.verdict == "cannot tell" else "",
+        )
+    console = Console()
+    console.print(f"{comparison.dealer}: {comparison.design} against {comparison.against}", table, sep="\n")
+    for note in comparison.notes:
+        console.print(note, style="dim", highlight=False)

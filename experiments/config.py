@@ -132,7 +132,9 @@ def find(source: str | Path) -> Path:
         return names[str(source)]
     near = get_close_matches(str(source), names, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise InputError(f"{source}: no file and nothing in the gallery has this name, allowed are {', '.join(names)}{hint}")
+    raise InputError(
+        f"{source}: no file and nothing in the gallery has this name, allowed are {', '.join(names)}{hint}"
+    )
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -26,7 +26,7 @@ def players(desk: ExperimentConfig, folder: Path) -> dict[int, Policy]:
         seat = Seat(desk, agent)
         if dealer.policy.learns:
             learned = load_policy(store.checkpoint_folder(folder, seat.name), seat)
-            policies[agent] = Exploring(learned, agent) if desk.evaluate.stochastic else learned
+            policies[agent] = Exploring(learned, agent) if desk.evaluate.stochastic else learned  # type: ignore[assignment]
         else:
             policies[agent] = build(dealer.policy, seat)
     return policies

@@ -25,7 +25,7 @@ def task(name: str, total: float, unit: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def if_slow(sentence: str, seconds: float = 1.5) -> Iterator[None]:
+def if_slow(sentence: str, seconds: float = 3.0) -> Iterator[None]:
     """Say the sentence once what is inside has taken that long."""
     timer = Timer(seconds, say, [sentence])
     timer.daemon = True

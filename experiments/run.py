@@ -34,13 +34,18 @@ class Run:
     def verdict(self) -> str:
         """The page's first sentence: what the first learner of the file itself earned, and whom it beat."""
         from reports.folder import open_run
+        from reports.markup import Markup
         from reports.page import subjects
         from reports.view import View
         from reports.words import plain
 
         run = open_run(self.path)
         design = run.designs["base"]
-        return plain(View(run, design, subjects(run, design.dealers)[0], place=lambda figure, _: "").sentence())
+        return plain(
+            View(
+                run, design, subjects(run, design.dealers)[0], place=lambda figure, meaning, height=None: Markup()
+            ).sentence()
+        )
 
     @property
     def digest(self) -> str:
@@ -130,16 +135,17 @@ def _earlier(path: Path, resume: bool) -> dict[str, Any]:
 
 
 def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design: str) -> None:
+    from agents.trainer import torch_threads
     from experiments import evaluate, progress, training
     from experiments.players import players
 
     name = f"{design}/{seed}"
     if desk.learners:
         training.train(desk, seed, folder, resume, name)
-    with progress.task(f"measuring {name}", desk.evaluate.episodes, "episodes") as advance:
-        evaluate.evaluate(
-            desk, players(desk, folder), folder, desk.seed, desk.evaluate.episodes, desk.evaluate.sample, advance
-        )
+    episodes, sample = desk.evaluate.episodes, desk.evaluate.sample
+    # a network this small is slower on two threads than on one, and much slower on a busy machine
+    with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes") as advance:
+        evaluate.evaluate(desk, players(desk, folder), folder, desk.seed, episodes, sample, advance)
 
 
 def _conclude(path: Path, experiment: Experiment) -> Run:

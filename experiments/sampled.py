@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from marketsim.act import markups_of
 from marketsim.batch import MarketBatch, Step
+from marketsim.quotes import markups_of
 from marketsim.types import ASK, BID
 
 
@@ -40,7 +40,10 @@ class Sampled:
 
     def answer(self, step: Step, mid: np.ndarray) -> None:
         """What the step made of it; ``mid``: at its start."""
-        self._steps[-1] |= {"hedge": step.ledger["hedge"].T.copy(), "interventions": step.ledger["interventions"].T.copy()}
+        self._steps[-1] |= {
+            "hedge": step.ledger["hedge"].T.copy(),
+            "interventions": step.ledger["interventions"].T.copy(),
+        }
         table = pd.DataFrame(self._batch.requests)
         winner = table["winner"].to_numpy()
         names = np.array([*self._batch.agents, None], dtype=object)  # -1, nobody, is the last

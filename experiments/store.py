@@ -186,7 +186,7 @@ def manifest(experiment: Experiment, digest: str | None = None, complete: bool =
         "config_digest": config_digest(experiment),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "git": _git(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "threads": 1,
         "seeds": list(experiment.training_seeds),
         "inputs": inputs(experiment),
@@ -215,7 +215,7 @@ def _git() -> str | None:
     return done.stdout.strip() or None
 
 
-def _cpu() -> str:
+def cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -165,7 +165,7 @@ def _dealer_doubts(
     doubts = []
     rows = pd.concat([table[table["dealer"] == agent] for table in tables.values()])
     own = desk.dealer_of[desk.agents.index(agent)].limits.position
-    levels = [level for level in (own and own.hard, desk.market.inventory_limit) if level is not None]
+    levels = [level for level in (own.hard if own else None, desk.market.inventory_limit) if level is not None]
     if levels and (share := float(np.mean(rows["max_inventory"] >= min(levels)))) >= 0.001:
         doubts.append(f"{agent} stood at its position limit of {min(levels):g} lots in {share:.1%} of episodes")
     if (per_1000 := figures["interventions_per_1000"]) >= 0.05:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -20,7 +19,7 @@ def train(desk: ExperimentConfig, seed: int, folder: Path, resume: bool, name: s
     ``resume``: continue from the newest whole state in the folder, else begin anew; both end bit for bit alike.
     """
     trainer = Trainer(desk, seed, desk.train.markets, desk.train.steps, desk.train.device)
-    records: list[dict[str, Any]] = []
+    records: list[dict] = []
     if resume:
         records = _restore(trainer, folder)
     else:
@@ -35,7 +34,7 @@ def train(desk: ExperimentConfig, seed: int, folder: Path, resume: bool, name: s
             advance(trainer.steps, f"objective {records[-1]['objective']:.4g}")
 
 
-def _keep(trainer: Trainer, records: list[dict[str, Any]], folder: Path) -> None:
+def _keep(trainer: Trainer, records: list[dict], folder: Path) -> None:
     """The state last: whenever the machine stops, what stands beside a state is at least as far."""
     store.write_table(folder, "training", pd.DataFrame(records))
     for policy in trainer.policies:
@@ -44,7 +43,7 @@ def _keep(trainer: Trainer, records: list[dict[str, Any]], folder: Path) -> None
     save_state(store.training_folder(folder), trainer.update_number, trainer.state_dict(), {})
 
 
-def _restore(trainer: Trainer, folder: Path) -> list[dict[str, Any]]:
+def _restore(trainer: Trainer, folder: Path) -> list[dict]:
     """Put the trainer where the newest readable state was; the training records up to there."""
     found = load_state(store.training_folder(folder))
     if found is None:

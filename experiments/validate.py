@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.config import AvellanedaStoikovSpec, PolicySpec
+from agents.policy import Seat, build
 from experiments.config import BASE, Experiment, ExperimentConfig, load
 from experiments.progress import duration
 from experiments.run import prepare
@@ -51,28 +53,31 @@ def _won_at_mid(segment: Segment) -> list[float]:
 
 def _markups(desk: ExperimentConfig) -> Iterator[str]:
     """Whether the learners' ranges hold the quotes that theory and the rivals would give at the start."""
-    from agents.config import AvellanedaStoikovSpec
-    from agents.policy import Seat, build
-
     batch = MarketBatch(desk, markets=1)
     observation = batch.reset()
     for agent in desk.learners:
         action, name = desk.dealer_of[agent].action, desk.agents[agent]
         low, high = action.markup if isinstance(action, Ladder) else action.half_spread
-        quotes = {"Avellaneda-Stoikov": _half_spread(build(AvellanedaStoikovSpec(kind="avellaneda_stoikov"), Seat(desk, agent)), observation, agent, desk)}
+        theory = AvellanedaStoikovSpec(kind="avellaneda_stoikov")
+        quotes = {"the Avellaneda-Stoikov quote": _first_markup(theory, Seat(desk, agent), observation)}
         for other, dealer in enumerate(desk.dealer_of):
             if not dealer.policy.learns:
-                policy = build(dealer.policy, Seat(desk, other))
-                if policy.native:
-                    quotes.setdefault(f"{desk.agents[other]}'s", _half_spread(policy, observation, other, desk))
-        for whose, quote in quotes.items():
-            if math.isfinite(quote) and not low <= quote <= high:
-                yield f"{name}: the markup range [{low:g}, {high:g}] excludes the {whose} quote {quote:.3g}"
+                whose = f"the {dealer.policy.kind.replace('_', ' ')} quote of {dealer.name}"
+                quotes[whose] = _first_markup(dealer.policy, Seat(desk, other), observation)
+        for quote, markup in quotes.items():
+            if math.isfinite(markup) and not low <= markup <= high:
+                yield f"{name}: the markup range [{low:g}, {high:g}] excludes {quote} {markup:.3g}"
 
 
-def _half_spread(policy: Any, observation: np.ndarray, agent: int, desk: ExperimentConfig) -> float:
-    """The mean markup of a policy's first quotes, price units."""
-    markups, _ = policy.quote(observation[:, agent, : len(desk.dealer_of[agent].observation)])
+def _first_markup(spec: PolicySpec, seat: Seat, observation: np.ndarray) -> float:
+    """The mean markup of a policy's first quotes, price units; NaN where it has none or thinks in actions."""
+    try:
+        policy = build(spec, seat)
+    except ValueError:  # theory has nothing to say about this market
+        return math.nan
+    if not policy.native:
+        return math.nan
+    markups, _ = policy.quote(observation[:, seat.agent, : len(seat.dealer.observation)])
     known = markups[np.isfinite(markups)]
     return float(known.mean()) if len(known) else math.nan
 

@@ -5,11 +5,9 @@ skew    half = low + (a0 + 1) (high - low) / 2, skew = a1 skew_max; bid half + s
 hedge   fraction: h = rint(-x q), x = (a + 1) / 2; lots n: h = rint(a n), half to even
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from marketsim.compiled import formula, kernel, stage
+from marketsim.compiled import formula, stage
 from marketsim.types import BID, Action, Hedge
 
 _LADDER, _FRACTION = int(Action.LADDER), int(Hedge.FRACTION)
@@ -103,38 +101,3 @@ def asked_markups(d, actions, i, who, cell_column, side, markup, k, lo):
             shift = clipped(actions[m, i, 1]) * reach
             half_spread = low + (clipped(actions[m, i, 0]) + 1.0) * half
             markup[a] = half_spread + (shift if side[a] == BID else -shift)
-
-
-@kernel
-def _markups(d, cells, actions, inventory, markups, hedge):
-    for m in range(actions.shape[0]):
-        for c in range(cells.shape[0]):
-            cell = cells[c]
-            if d.action == _LADDER:
-                markups[m, cell.quote] = affine(actions[m, cell.ladder], d.markup_low, d.markup_high)
-            else:
-                markups[m, cell.quote] = side_markup(d, actions[m, 0], actions[m, 1], cell.side)
-        hedge[m, 0] = hedge_lots(d, actions[m, d.hedge_column], inventory[m])
-
-
-def markups_of(config, agent: int, actions: np.ndarray, inventory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What an agent's actions ask for, before the guardrails.
-
-    ``actions``: float32 (M, components). ``inventory``: (M,) lots. Returns markups float64
-    (M, 2, segments, sizes) in price units, NaN where there is no such cell, and hedge float64 (M, 1) in lots.
-    """
-    from marketsim.tables import Tables
-
-    tables = Tables.of(config)
-    shape = tables.quote_shape
-    markups = np.full((len(actions), int(np.prod(shape))), np.nan)
-    hedge = np.empty((len(actions), 1))
-    _markups(
-        tables.dealers[agent],
-        tables.cells,
-        np.ascontiguousarray(actions, dtype=np.float32),
-        np.ascontiguousarray(inventory, dtype=np.float64),
-        markups,
-        hedge,
-    )
-    return markups.reshape(-1, *shape), hedge

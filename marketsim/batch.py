@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketsim import engine
-from marketsim.compiled import direct
+from marketsim.compiled import Direct
 from marketsim.config import MarketConfig
 from marketsim.tables import Tables
 from marketsim.types import (
@@ -23,8 +23,7 @@ from marketsim.types import (
     Price,
 )
 
-
-_step = direct(engine.step)
+_step = Direct(engine.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,8 @@ class MarketBatch:
         self._reward = np.zeros((N, M))
         self._terminated = np.zeros((N, M), dtype=bool)
         self._reasons = np.zeros((N, M), dtype=np.uint8)
-        self._slots = np.full(N, -1, dtype=np.int64)
+        self._slots = np.full(N, -1, dtype=np.int64)  # where a price-driven dealer's quotes stand, -1: it acts
+        self._driven = False
         self._quotes = np.zeros((0, M, int(np.prod(tables.quote_shape))))
         self._hedges = np.zeros((0, M))
         self._idle = np.zeros((M, N, max(self.action_widths)), dtype=np.float32)
@@ -90,8 +90,27 @@ class MarketBatch:
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._log = np.zeros(self._log_size(record), dtype=REQUEST)
         self._count = np.zeros(1, dtype=np.int64)
+        # the compiled step's arguments that never change, in its order
+        self._inputs = (
+            *(tables.market, tables.cells, tables.dealers, tables.weights, tables.columns, tables.wanted),
+            *(tables.regimes, tables.path, self._slots, self._key, self._market, self._dealer),
+        )
+        written = (
+            self._observation,
+            self._ledger,
+            self._reward,
+            self._terminated,
+            self._reasons,
+            self._log,
+            self._count,
+        )
+        self._outputs = [
+            (*written, *scratch, first_market, lo, hi)
+            for scratch, (lo, hi) in zip(self._scratch, self._chunks, strict=True)
+        ]
         truncated = (np.zeros((M, N), dtype=bool), np.ones((M, N), dtype=bool))
-        self._views = tuple(
+        # what step returns: within the episode, and at its end
+        self.results = tuple(
             Step(
                 self._observation.transpose(2, 0, 1),
                 self._reward.T,
@@ -171,7 +190,7 @@ class MarketBatch:
                 t.market, t.dealers, t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
                 self._observation, work, keys, self.seed, self.episode, self.first_market, lo, hi,
             )  # fmt: skip
-        return self._views[0].observation
+        return self.results[0].observation
 
     def step(self, actions: np.ndarray | None, quotes: Mapping | None = None) -> Step:
         """One step under actions float32 (M, N, width), padded to the widest dealer's.
@@ -199,7 +218,9 @@ class MarketBatch:
         return self.step(None, {i: (markups[:, i], hedge[:, i]) for i in range(N)})
 
     def _drive(self, quotes: Mapping | None) -> None:
-        self._slots.fill(-1)
+        if self._driven:
+            self._slots.fill(-1)
+        self._driven = bool(quotes)
         if not quotes:
             return
         if len(self._quotes) < len(quotes):
@@ -232,19 +253,13 @@ class MarketBatch:
                 other.result()
         self._step += 1
         if self._count[0] > len(self._log) > 0:
-            raise RuntimeError(f"{self._count[0]} requests in a step, more than the {len(self._log)} that were foreseen")
-        return self._views[self._step == self.steps]
+            raise RuntimeError(
+                f"{self._count[0]} requests in a step, more than the {len(self._log)} that were foreseen"
+            )
+        return self.results[self._step == self.steps]
 
     def _run(self, actions: np.ndarray, chunk: int) -> None:
-        t = self.tables
-        work, ints, keys = self._scratch[chunk]
-        lo, hi = self._chunks[chunk]
-        _step(
-            t.market, t.cells, t.dealers, t.weights, t.columns, t.wanted, t.regimes, t.path, self._slots, self._key,
-            self._market, self._dealer, actions, self._quotes, self._hedges, self._observation, self._ledger,
-            self._reward, self._terminated, self._reasons, self._log, self._count, work, ints, keys,
-            self._step, self.first_market, lo, hi,
-        )  # fmt: skip
+        _step.call(*self._inputs, actions, self._quotes, self._hedges, *self._outputs[chunk], self._step)
 
     # --- keeping and restoring ---------------------------------------------------------------------
 
@@ -267,7 +282,7 @@ class MarketBatch:
                 raise ValueError(f"the snapshot's {name} is {snapshot[name].shape}, this batch needs {mine.shape}")
         for name in ("key", "market", "dealer", "observation", "terminated"):
             getattr(self, f"_{name}")[...] = snapshot[name]
-        self.seed, self.episode, self.first_market, self._step = (int(x) for x in snapshot["counters"])
-        return self._views[0].observation
-
-
+        self.seed, self.episode, first_market, self._step = (int(x) for x in snapshot["counters"])
+        if first_market != self.first_market:
+            raise ValueError(f"the snapshot begins at market {first_market}, this batch at {self.first_market}")
+        return self.results[0].observation

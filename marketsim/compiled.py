@@ -5,14 +5,14 @@ leave a stale ``engine.step`` behind. Here the stamp covers all compiled sources
 """
 
 import hashlib
-from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
 # No reference counting inside (``_nrt``): kernels only make views of arrays that their caller holds, and counting
 # those views costs as much as the work at a batch of one market. So kernels allocate nothing.
-_OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
 
 def _sources_digest() -> str:
@@ -41,21 +41,17 @@ def kernel(function):
     return dispatcher
 
 
-def direct(dispatcher):
-    """A call that, once compiled, skips numba's search for a signature: 2 us less, and never a second one.
+class Direct:
+    """An entry point called without numba's search for a signature once it is compiled: 2 us less, never a second one.
 
     For entry points that always meet arguments of the same types; it is their caller's task to see to that.
     """
-    compiled = None
 
-    @wraps(dispatcher.py_func)
-    def call(*arguments):
-        nonlocal compiled
-        if compiled is not None:
-            return compiled(*arguments)
-        result = dispatcher(*arguments)
-        (signature,) = dispatcher.signatures
-        compiled = dispatcher.overloads[signature].entry_point
-        return result
+    def __init__(self, dispatcher):
+        self._dispatcher = dispatcher
+        self.call = self._first
 
-    return call
+    def _first(self, *arguments):
+        self._dispatcher(*arguments)
+        (signature,) = self._dispatcher.signatures
+        self.call = self._dispatcher.overloads[signature].entry_point

@@ -397,9 +397,10 @@ class MarketConfig(Model):
             path = f"market.segments.{segment.name}"
             if segment.panel is not None and segment.panel > len(agents):
                 raise ValueError(f"{path}: a panel of {segment.panel} among {len(agents)} dealers")
-            if self.market.reference is None and getattr(
-                getattr(segment.choice, "reservation", None), "kind", ""
-            ) == "none":
+            if (
+                self.market.reference is None
+                and getattr(getattr(segment.choice, "reservation", None), "kind", "") == "none"
+            ):
                 raise ValueError(f"{path}: with reservation none, market.reference must be given")
         for dealer in self.dealers:
             position = dealer.limits.position

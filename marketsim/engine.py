@@ -95,7 +95,23 @@ def _keys(key, keys, row, step, lo, n):
 
 @kernel
 def reset(
-    params, dealers, columns, wanted, regimes, path, key, market, dealer, observation, work, keys, seed, episode, first, lo, hi
+    params,
+    dealers,
+    columns,
+    wanted,
+    regimes,
+    path,
+    key,
+    market,
+    dealer,
+    observation,
+    work,
+    keys,
+    seed,
+    episode,
+    first,
+    lo,
+    hi,
 ):
     """Start an episode of markets ``lo:hi``: keys, F_0 and the steps ahead, empty books, the first observation."""
     p = params[0]
@@ -170,7 +186,26 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
 
 @stage
 def _serve(
-    p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, key, log, count, t, r, k, first, lo, n
+    p,
+    dealers,
+    cells,
+    actions,
+    quotes,
+    slots,
+    market,
+    dealer,
+    ledger,
+    work,
+    ints,
+    key,
+    log,
+    count,
+    t,
+    r,
+    k,
+    first,
+    lo,
+    n,
 ):
     """Stage 5, one round: k requests, one a market, from the client's side to the books."""
     N = dealer.shape[1]
@@ -212,7 +247,18 @@ def _serve(
         quoting, reducing = work[_GROUPS + _QUOTING * N + i], work[_GROUPS + _REDUCING * N + i]
         reasons = ints[_REASONS + i]
         let_through(
-            d, who, signed_size, inventory, quoting, reducing, work[asked + i], markup, work[cans + i], work[_BEST], reasons, k
+            d,
+            who,
+            signed_size,
+            inventory,
+            quoting,
+            reducing,
+            work[asked + i],
+            markup,
+            work[cans + i],
+            work[_BEST],
+            reasons,
+            k,
         )
     rank_quotes(work, markups, N, best, second, leader, k)
     if p.logit:
@@ -220,9 +266,7 @@ def _serve(
         for a in range(k):
             intercept[a] = cells[cell[a]].intercept
             sensitivity[a] = cells[cell[a]].sensitivity
-        choose_logit(
-            intercept, sensitivity, key, r, work, markups, cans, weights, N, work[_TOTAL], winner, k
-        )
+        choose_logit(intercept, sensitivity, key, r, work, markups, cans, weights, N, work[_TOTAL], winner, k)
     if p.best_price:
         floor, scale, by_logit = work[_INTERCEPT], work[_SENSITIVITY], work[_LOGIT]
         for a in range(k):
@@ -236,7 +280,28 @@ def _serve(
     if p.rival_markup:
         note_rivals(cells, dealer, who, cell, work, asked, best, second, leader, k, lo)
     if log.shape[0] > 0:
-        _record(p, cells, log, count, t, r, who, cell, informed, work, markups, asked, winner, best, second, leader, first, k, lo, N)
+        _record(
+            p,
+            cells,
+            log,
+            count,
+            t,
+            r,
+            who,
+            cell,
+            informed,
+            work,
+            markups,
+            asked,
+            winner,
+            best,
+            second,
+            leader,
+            first,
+            k,
+            lo,
+            N,
+        )
 
 
 @stage
@@ -304,7 +369,7 @@ def _request_rounds(
 @kernel
 def step(
     params, cells, dealers, weights, columns, wanted, regimes, path, slots, key, market, dealer, actions, quotes, hedges,
-    observation, ledger, reward, terminated, reasons_out, log, count, work, ints, keys, t, first, lo, hi,
+    observation, ledger, reward, terminated, reasons_out, log, count, work, ints, keys, first, lo, hi, t,
 ):  # fmt: skip
     """Carry markets ``lo:hi`` from step t to t+1: the eight stages of docs/market.md.
 
@@ -366,4 +431,6 @@ def step(
             )  # fmt: skip
             skew = work[_GROUPS + _SKEW * N + (i if p.panels else 0)]
             remember_dealer(market, dealer, ledger, i, t, mid, skew, start, n)
-        observe(p, dealers, columns, wanted, market, dealer, work, work.shape[0] - FEATURES, observation, t + 1, start, n)
+        observe(
+            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - FEATURES, observation, t + 1, start, n
+        )

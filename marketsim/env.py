@@ -26,17 +26,22 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         self.possible_agents = list(config.agents)
         self.agents: list[str] = []
         self._batch = MarketBatch(config, markets=1, seed=seed)
-        self._actions = np.zeros((1, len(self.possible_agents), max(self._batch.action_widths)), dtype=np.float32)
+        self._index = {agent: i for i, agent in enumerate(config.agents)}
+        self._actions = np.zeros((1, len(config.agents), max(self._batch.action_widths)), dtype=np.float32)
         self._rows = {
-            agent: (i, self._actions[0, i, : self._batch.action_widths[i]], self._batch.widths[i])
-            for i, agent in enumerate(self.possible_agents)
+            agent: self._actions[0, i, :width]
+            for (agent, i), width in zip(self._index.items(), self._batch.action_widths, strict=True)
         }
+        # the batch's buffers do not move: one market's rows of them, looked up once
+        going_on, self._last = self._batch.results
+        self._seen, self._reward, self._terminated = going_on.observation[0], going_on.reward[0], going_on.terminated[0]
+        self._even = len(set(self._batch.widths)) == 1
         self.observation_spaces = {
             agent: gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
-            for agent, (_, _, width) in self._rows.items()
+            for agent, width in zip(config.agents, self._batch.widths, strict=True)
         }
         self.action_spaces = {
-            agent: gymnasium.spaces.Box(-1.0, 1.0, row.shape, np.float32) for agent, (_, row, _) in self._rows.items()
+            agent: gymnasium.spaces.Box(-1.0, 1.0, row.shape, np.float32) for agent, row in self._rows.items()
         }
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Box:
@@ -51,34 +56,39 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         if seed is not None:
             self._batch.seed = int(seed)
             episode = 0 if episode is None else episode
-        observation = self._batch.reset(episode)[0]
+        self._batch.reset(episode)
         self.agents = list(self.possible_agents)
-        return self._observe(observation), {agent: {} for agent in self.agents}
+        return self._observe(), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, np.ndarray]):
         agents = self.agents
-        rows = self._rows
         for agent in agents:
-            rows[agent][1][:] = actions[agent]
-        step = self._batch.step(self._actions)
-        observation = self._observe(step.observation[0])
-        reward = dict(zip(self.possible_agents, step.reward[0].tolist(), strict=True))
-        terminated = dict(zip(self.possible_agents, step.terminated[0].tolist(), strict=True))
-        over = bool(step.truncated[0, 0])
-        if len(agents) < len(self.possible_agents):
-            reward = {agent: reward[agent] for agent in agents}
-            terminated = {agent: terminated[agent] for agent in agents}
-        truncated = dict.fromkeys(agents, over)
-        infos: dict[str, dict] = {agent: {} for agent in agents}
+            self._rows[agent][:] = actions[agent]
+        over = self._batch.step(self._actions, self._quotes_of_others()) is self._last
+        rewards, out = self._reward.tolist(), self._terminated.tolist()
+        observation = self._observe()
+        if len(agents) == len(out):
+            reward = dict(zip(agents, rewards, strict=True))
+            terminated = dict(zip(agents, out, strict=True))
+        else:
+            reward = {agent: rewards[self._index[agent]] for agent in agents}
+            terminated = {agent: out[self._index[agent]] for agent in agents}
         if over:
             self.agents = []
-        elif any(terminated.values()):
+        elif True in out:
             self.agents = [agent for agent in agents if not terminated[agent]]
-        return observation, reward, terminated, truncated, infos
+        return observation, reward, terminated, dict.fromkeys(agents, over), {agent: {} for agent in agents}
 
-    def _observe(self, observation: np.ndarray) -> dict[str, np.ndarray]:
-        copied = observation.copy()
-        return {agent: copied[i, :width] for agent in self.agents for i, _, width in (self._rows[agent],)}
+    def _quotes_of_others(self) -> dict | None:
+        """What dealers that are no agents quote; here everyone is an agent."""
+        return None
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        """Copies, so that what an agent has seen stays as it was."""
+        copied = self._seen.copy()
+        if self._even and len(self.agents) == len(copied):
+            return dict(zip(self.agents, copied, strict=True))
+        return {agent: copied[i, : self._batch.widths[i]] for agent in self.agents for i in (self._index[agent],)}
 
     def render(self) -> None:
         """There is nothing to draw; reports are made from run folders."""

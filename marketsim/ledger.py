@@ -17,6 +17,7 @@ from marketsim.types import (
 )
 from marketsim.venue import venue_cost, venue_fee
 
+
 @stage
 def open_books(ledger, i, lo, n):
     """Nothing has happened yet in this step."""
@@ -50,7 +51,9 @@ def book_hedge(p, dealer, ledger, i, mid, hedge, total_hedge, lo, n):
 
 
 @stage
-def book_requests(cells, dealer, ledger, who, cell, winner, work, markup, asked, best, second, leader, mid, panels, k, lo):
+def book_requests(
+    cells, dealer, ledger, who, cell, winner, work, markup, asked, best, second, leader, mid, panels, k, lo
+):
     """Stage 5: a round of requests: lots and cash of the winners, and what they learn of the cover."""
     dealers = dealer.shape[1]
     for a in range(k):
@@ -102,11 +105,17 @@ def book_mark(dealer, ledger, i, move, reasons, out, panels, lo, n):
     mask = out[i, lo : lo + n]
     for j in range(n):
         marked[j] = inventory[j] * move[j]
+    fired = np.uint32(0)
+    for j in range(n):
+        fired |= reasons[j]
     for j in range(n):
         mask[j] = reasons[j]
     for j in range(n):
-        r = np.int32(reasons[j])
-        count[j] = (r & 1) + ((r >> 1) & 1) + ((r >> 2) & 1) + ((r >> 3) & 1) + ((r >> 4) & 1)
+        count[j] = 0.0
+    if fired:
+        for j in range(n):
+            r = np.int32(reasons[j])
+            count[j] = (r & 1) + ((r >> 1) & 1) + ((r >> 2) & 1) + ((r >> 3) & 1) + ((r >> 4) & 1)
     if not panels and i > 0:
         for term in (Ledger.REQUESTED, Ledger.ASKED):
             first = ledger[term, 0, lo : lo + n]

@@ -45,8 +45,8 @@ Name = Literal[
     "regime",
     "tail",
 ]
-NAMES: tuple[str, ...] = get_args(Name)
-DEFAULT: tuple[str, ...] = NAMES[: NAMES.index("pnl") + 1]
+NAMES: tuple[Name, ...] = get_args(Name)
+DEFAULT: tuple[Name, ...] = NAMES[: NAMES.index("pnl") + 1]
 
 (
     _TIME_LEFT,

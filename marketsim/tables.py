@@ -57,7 +57,7 @@ def _tables(config: MarketConfig, stamp: tuple[int, ...]) -> Tables:
         dealers=dealers,
         weights=_weights(config),
         columns=columns,
-        wanted=(columns >= 0).any(axis=0),
+        wanted=np.asarray(np.any(columns >= 0, axis=0)),
         regimes=_regimes(config),
         path=path,
         quote_shape=(2, len(config.market.segments), max(len(s.sizes) for s in config.market.segments)),
@@ -198,6 +198,10 @@ def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.nda
     return row
 
 
+def _level(level: float | None) -> float:
+    return UNLIMITED if level is None else level
+
+
 def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.ndarray:
     rows = np.zeros(len(config.agents), DEALER)
     asked = float(np.sum(cells["rate"] * cells["panel"])) / len(rows)
@@ -220,12 +224,12 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
         row["markup_on_breach"] = OnBreach[(band.on_breach if band else "clip").upper()]
         hard = min(position.hard if position else UNLIMITED, config.market.inventory_limit or UNLIMITED)
         row["position_hard"] = math.floor(hard) if hard < UNLIMITED else UNLIMITED  # inventory is in whole lots
-        row["position_soft"] = position.soft if position and position.soft is not None else UNLIMITED
+        row["position_soft"] = _level(position.soft if position else None)
         row["position_on_breach"] = OnBreach[(position.on_breach if position else "clip").upper()]
-        row["loss_hard"] = loss.hard if loss else UNLIMITED
-        row["loss_soft"] = loss.soft if loss and loss.soft is not None else UNLIMITED
+        row["loss_hard"] = _level(loss.hard if loss else None)
+        row["loss_soft"] = _level(loss.soft if loss else None)
         row["loss_on_breach"] = OnBreach[(loss.on_breach if loss else "flatten").upper()]
-        row["ruin"] = config.market.ruin if config.market.ruin is not None else UNLIMITED
+        row["ruin"] = _level(config.market.ruin)
         scale = hard if hard < UNLIMITED else 20.0
         row["inventory_scale"] = scale
         sd = float(market["move_sd"][0])

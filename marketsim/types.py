@@ -144,6 +144,7 @@ DEALER = np.dtype(
     ]
 )
 
+
 class Ledger(IntEnum):
     """What a step writes for each dealer. Money in price units x lots, quantities in lots or counts."""
 

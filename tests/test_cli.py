@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
+from test_run import COMMAND, TINY
 
 import experiments
 from experiments import cli, config
 from experiments.new import new
 from experiments.schema import schema
 from experiments.validate import validate
-from test_run import COMMAND, TINY
 
 ROOT = Path(experiments.__file__).parent.parent
 VERBS = {"run", "new", "validate", "schema", "report", "compare", "policy-map", "bench"}
@@ -145,9 +145,11 @@ def test_validate_answers_like_a_colleague():
     assert "corporate: alone and at mid you win 73, 50% of sizes 1, 2" in remarks
     assert "fast: alone and at mid you win 100%; 65% of its requests are on the side that the mid moves to" in remarks
     assert "CVaR 99 will rest on 0.6 episodes, too few to trust" in remarks
-    assert any(r.startswith("learner: the markup range [-0.2, 0.3] excludes the other's quote 0.5") for r in remarks)
     assert any(
-        r.startswith("learner: the markup range [-0.2, 0.3] excludes the Avellaneda-Stoikov quote") for r in remarks
+        r.startswith("learner: the markup range [-0.2, 0.3] excludes the fixed quote of other 0.5") for r in remarks
+    )
+    assert any(
+        r.startswith("learner: the markup range [-0.2, 0.3] excludes the Avellaneda-Stoikov quote ") for r in remarks
     )
     assert any(r.startswith("training takes about ") for r in remarks)
     wide = validate(TINY, set={"dealers.learner.action": {"kind": "ladder", "markup": [-5.0, 50.0]}})

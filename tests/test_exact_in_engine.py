@@ -18,7 +18,11 @@ from marketsim.document import Document, parse
 EPISODES = 20_000
 LOGIT = {"kind": "logit", "intercept": [-1.0, -0.5, 0.0], "sensitivity": [4.0, 3.5, 3.0]}
 EXPONENTIAL = {"kind": "best_price", "reservation": {"kind": "exponential", "rate": 1.5}}
-PENALISED = ["pnl", {"kind": "inventory_penalty", "weight": 0.02}, {"kind": "terminal_inventory_penalty", "weight": 0.05}]
+PENALISED = [
+    "pnl",
+    {"kind": "inventory_penalty", "weight": 0.02},
+    {"kind": "terminal_inventory_penalty", "weight": 0.05},
+]
 THREE_SIZES = {
     "steps": 40,
     "inventory_limit": 10,
@@ -39,7 +43,10 @@ TWO_SIDED = {
         {"name": "buyers", "sizes": [1], "rates": {"bid": [0], "ask": [0.9]}, "choice": EXPONENTIAL},
     ],
 }
-LIMITED = {"position": {"hard": 4, "on_breach": "reduce_only"}, "markup": {"low": 0.1, "high": 0.7, "on_breach": "reject"}}
+LIMITED = {
+    "position": {"hard": 4, "on_breach": "reduce_only"},
+    "markup": {"low": 0.1, "high": 0.7, "on_breach": "reject"},
+}
 SHAPED = ["pnl", {"kind": "downside", "weight": 0.2}, {"kind": "asymmetric_dampening", "weight": 0.1}]
 
 
@@ -68,7 +75,12 @@ def played(config: Desk, episodes: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 @pytest.mark.parametrize("market", [THREE_SIZES, TWO_SIDED], ids=["three sizes", "two sided"])
 @pytest.mark.parametrize(
     "policy",
-    ["optimal", {"kind": "fixed", "markup": -0.1}, {"kind": "fixed", "markup": 0.4, "hedge": 0.5}, "avellaneda_stoikov"],
+    [
+        "optimal",
+        {"kind": "fixed", "markup": -0.1},
+        {"kind": "fixed", "markup": 0.4, "hedge": 0.5},
+        "avellaneda_stoikov",
+    ],
     ids=["optimal", "gives away", "hedges", "avellaneda_stoikov"],
 )
 @pytest.mark.parametrize("limits", [{}, LIMITED], ids=["", "limited"])
@@ -78,7 +90,7 @@ def test_a_policy_earns_its_exact_value(market, policy, limits):
     exact = evaluate(config, *policy_map(build(config.dealers[0].policy, seat), seat))
     reward, _, _ = played(config, EPISODES)
     error = reward.std() / math.sqrt(EPISODES)
-    assert abs(reward.mean() - exact[0, exact.shape[1] // 2]) < 4 * error
+    assert abs(reward.mean() - exact[0, exact.shape[1] // 2]) <= 4 * error + 1e-12  # a band may withdraw all quotes
     if policy == "optimal":
         assert exact[0, exact.shape[1] // 2] == pytest.approx(solve(config).optimal, abs=1e-10)
 

@@ -1,6 +1,7 @@
 """The compiled step against its slow twin, event by event, over random experiments and random play."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twin.step import TwinMarket
@@ -9,7 +10,6 @@ from twin.strategies import configs, of_market, random_play
 import marketsim
 from marketsim.types import LEDGER, REQUEST
 
-MARKETS = 3
 COUNTS = ("bought", "sold", "hedge", "requested", "won", "asked", "interventions")  # whole numbers
 FIGURES = ("markup", "cover")  # of a request; its other fields are events
 
@@ -24,13 +24,35 @@ FIGURES = ("markup", "cover")  # of a request; its other fields are events
 )
 def test_compiled_step_is_its_twin(tmp_path_factory, config, seed, episode, first_market, play):
     """Requests, winners, inventories, counts and reasons are equal; money agrees to 1e-9, what is float32 to 1e-5."""
-    compiled = marketsim.load_config(with_replay_in_a_file(config, tmp_path_factory.getbasetemp()))
-    batch = marketsim.MarketBatch(compiled, markets=MARKETS, seed=seed, first_market=first_market, record=True)
-    twins = [TwinMarket(config, seed, episode, first_market + m) for m in range(MARKETS)]
+    written = with_replay_in_a_file(config, tmp_path_factory.getbasetemp())
+    check_episode(config, written, range(first_market, first_market + 3), seed, episode, play)
+
+
+@pytest.mark.parametrize("on_position", ["reject", "clip", "reduce_only", "flatten"])
+@pytest.mark.parametrize("on_loss", ["reject", "reduce_only", "flatten"])
+def test_every_pair_of_limits_acts_as_in_the_twin(on_loss, on_position):
+    """Limits so tight that they act together in most steps, which random experiments seldom do."""
+    limits = {
+        "loss": {"hard": 1.3, "on_breach": on_loss},
+        "position": {"hard": 2, "on_breach": on_position},
+        "markup": {"low": 0.0, "high": 1.0},
+    }
+    action = {"kind": "skew", "half_spread": [0.0, 1.0], "skew_max": 1.0, "hedge": 3}
+    market = {"steps": 12, "ruin": 6.0, "segments": [{"name": "clients", "sizes": [1, 2], "rates": [0.4, 0.3]}]}
+    config = {"market": market, "dealers": [{"name": "dealer", "count": 3, "action": action, "limits": limits}]}
+    check_episode(config, config, range(20), seed=3, episode=4, play=5)
+
+
+def check_episode(config, written, markets, seed, episode, play):
+    """Play an episode in both; ``written`` is the experiment as the engine reads it."""
+    batch = marketsim.MarketBatch(
+        marketsim.load_config(written), markets=len(markets), seed=seed, first_market=markets[0], record=True
+    )
+    twins = [TwinMarket(config, seed, episode, market) for market in markets]
     check_observation(batch.reset(episode=episode), [twin.observe() for twin in twins])
     check_state(batch.state, twins)
 
-    for actions, quotes in random_play(config, MARKETS, play):
+    for actions, quotes in random_play(config, len(markets), play):
         step = batch.step(actions, quotes=quotes)
         done = [twin.step(of_market(m, actions, quotes)) for m, twin in enumerate(twins)]
         check_requests(batch.requests, [request for market in done for request in market.requests])

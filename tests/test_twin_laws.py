@@ -111,6 +111,23 @@ def test_loss_stop_flattens_by_hand():
     assert step.reasons == [Reason.LOSS] and step.reward == [0.0]
 
 
+def test_limits_act_one_after_another_by_hand():
+    """Under `reject` the loss stop takes the hedge of -2 away; full at 2, `flatten` gives it back: changed twice."""
+    limits = {"loss": {"hard": 1.0, "on_breach": "reject"}, "position": {"hard": 2, "on_breach": "flatten"}}
+    market = market_of({"limits": limits}, drift=-1.0)
+    market.step([quote(NONE, NONE, hedge=2)])
+    step = market.step([quote(0.0, 0.0, hedge=-2)])
+    assert market.inventory == [0.0] and step.reasons == [Reason.LOSS | Reason.HEDGE]
+
+
+def test_a_broken_policy_is_still_flattened_by_hand():
+    """An action with NaN hedges 0; the loss stop makes that a sale of what is held, and counts it."""
+    market = market_of({"limits": {"loss": {"hard": 1.0}}}, drift=-1.0)
+    market.step([quote(NONE, NONE, hedge=2)])
+    step = market.step([[math.nan, 0.0, 0.0]])
+    assert market.inventory == [0.0] and step.reasons == [Reason.NON_FINITE | Reason.LOSS | Reason.HEDGE]
+
+
 @pytest.mark.parametrize(("drift", "accuracy", "side"), [(1, 1, ASK), (1, 0, BID), (-1, 1, BID), (-1, 0, ASK)])
 def test_informed_client_replaces_the_side_by_hand(drift, accuracy, side):
     """Whichever side the request would have had, a client who knows buys before a rise and sells before a fall."""

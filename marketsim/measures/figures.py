@@ -6,7 +6,7 @@ bootstrapped a thousand times in one matrix product, jointly with every other fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np

@@ -120,35 +120,35 @@ def _counts(groups: int, resamples: int, generator: np.random.Generator) -> Iter
 def contrast(mine: Mapping[int, Resampled], other: Mapping[int, Resampled] | None = None) -> Contrast:
     """The figures of ``mine``, training seed -> its figures, less those of ``other`` where given.
 
-    Seeds that both have are paired.
+    Where both have the same seeds, these are paired.
     """
     sides = [(mine, 1)] if other is None else [(mine, 1), (other, -1)]
     value, replicates, without_each = (
-        _total([sign * np.mean([getattr(r, name) for r in side.values()], axis=0) for side, sign in sides])
+        sum(sign * np.mean([getattr(figures, name) for figures in side.values()], axis=0) for side, sign in sides)
         for name in ("value", "replicates", "without_each")
     )
     n = len(without_each)
-    influence = (without_each.mean(axis=0) - without_each) * np.sqrt((n - 1) / n)
-    if other is not None and set(mine) == set(other):
-        effects = [{seed: mine[seed].value - other[seed].value for seed in mine}]
-    else:
-        effects = [{seed: sign * side[seed].value for seed in side} for side, sign in sides]
-    of_episodes = replicates.var(axis=0)
-    of_seeds = np.zeros_like(value)
-    spent = np.zeros_like(value)  # sum of variance^2 / degrees of freedom
-    for seeds in (seeds for seeds in effects if len(seeds) > 1):
-        S = len(seeds)
-        mean = np.mean(list(seeds.values()), axis=0)
-        for seed, figures in seeds.items():
-            replicates = replicates + _multiplier(seed, len(replicates))[:, None] * ((figures - mean) / np.sqrt(S * (S - 1)))
-        variance = np.var(list(seeds.values()), axis=0, ddof=1) / S
-        of_seeds += variance
-        spent += variance**2 / (S - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        third = (influence**3).sum(axis=0)
-        acceleration = np.nan_to_num(third / (6 * ((influence**2).sum(axis=0) + of_seeds) ** 1.5))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a figure may be inf or NaN, and stays so
+        influence = (without_each.mean(axis=0) - without_each) * np.sqrt((n - 1) / n)
+        of_episodes, of_seeds, spent = replicates.var(axis=0), 0.0, np.zeros_like(value)
+        for seeds, effects in _levels(sides):
+            S = len(seeds)
+            multipliers = np.stack([_multiplier(seed, len(replicates)) for seed in seeds], axis=1)
+            replicates = replicates + multipliers @ (effects - effects.mean(axis=0)) / np.sqrt(S * (S - 1))
+            variance = effects.var(axis=0, ddof=1) / S
+            of_seeds, spent = of_seeds + variance, spent + variance**2 / (S - 1)
+        skewness = (influence**3).sum(axis=0) / ((influence**2).sum(axis=0) + of_seeds) ** 1.5
         freedom = np.where(spent > 0, (of_episodes + of_seeds) ** 2 / spent, np.inf)
-    return Contrast(value, replicates, acceleration, freedom)
+    return Contrast(value, replicates, np.nan_to_num(skewness / 6), freedom)
+
+
+def _levels(sides: Sequence[tuple[Mapping[int, Resampled], int]]) -> list[tuple[list[int], np.ndarray]]:
+    """The levels of training seeds: their numbers, and what each contributes (S, F); one level where all are paired."""
+    levels = [(list(side), np.stack([sign * figures.value for figures in side.values()])) for side, sign in sides]
+    if len(levels) == 2 and sorted(levels[0][0]) == sorted(levels[1][0]):
+        (seeds, mine), (others, other) = levels
+        levels = [(seeds, mine + other[[others.index(seed) for seed in seeds]])]
+    return [level for level in levels if len(level[0]) > 1]
 
 
 def intervals(contrast: Contrast, simultaneous: bool = False) -> Intervals:
@@ -159,11 +159,15 @@ def intervals(contrast: Contrast, simultaneous: bool = False) -> Intervals:
     wider = np.ones_like(contrast.value)
     wider[few] = student.ppf(ndtr(score), contrast.freedom[few]) / score
     return Intervals(
-        contrast.value, contrast.value - wider * (contrast.value - low), contrast.value + wider * (high - contrast.value)
+        contrast.value,
+        contrast.value - wider * (contrast.value - low),
+        contrast.value + wider * (high - contrast.value),
     )
 
 
-def bca(value: np.ndarray, replicates: np.ndarray, acceleration: np.ndarray, score: float) -> tuple[np.ndarray, np.ndarray]:
+def bca(
+    value: np.ndarray, replicates: np.ndarray, acceleration: np.ndarray, score: float
+) -> tuple[np.ndarray, np.ndarray]:
     """BCa bounds at -+ ``score`` standard deviations (Efron 1987, eq. 2.3 and 6.5).
 
     ``value`` (F,), ``replicates`` (B, F), ``acceleration`` (F,) -> low, high (F,).
@@ -192,7 +196,3 @@ def _multiplier(seed: int, resamples: int) -> np.ndarray:
     """A training seed's normal multipliers: the same wherever the seed appears, which is what pairs it."""
     words = np.array([seed, 0x5EED], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=words)).standard_normal(resamples)
-
-
-def _total(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return parts[0] if len(parts) == 1 else parts[0] + parts[1]

@@ -2,7 +2,7 @@
 
 import math
 
-from marketsim.types import ASK, BID
+from marketsim.types import BID
 
 DEFAULT = {"kind": "ladder", "markup": [0.0, 2.0], "hedge": "fraction"}
 
@@ -31,20 +31,12 @@ def from_action(settings, action, cells, inventory):
 
 def from_quotes(markups, hedge, cells):
     """Markups[side][segment][size] and hedge of a price-driven dealer: what is not finite is left out."""
-    dense = [float(markups[cell.side][cell.segment][cell.bucket]) for cell in cells]
+    given = [float(markups[cell.side][cell.segment][cell.bucket]) for cell in cells]
     hedge = float(hedge)
-    return [m if math.isfinite(m) else None for m in dense], float(round(hedge)) if math.isfinite(hedge) else 0.0
+    return [m if math.isfinite(m) else None for m in given], float(round(hedge)) if math.isfinite(hedge) else 0.0
 
 
 def on_range(x, bounds):
     """[-1, 1] -> [low, high]."""
     low, high = bounds
     return low + (x + 1.0) * (high - low) / 2.0
-
-
-def dense(values, cells, segments, sizes):
-    """The values of the cells as [side][segment][size], NaN in the pads: the inverse of the first line above."""
-    quotes = [[[math.nan] * sizes for _ in range(segments)] for _ in (BID, ASK)]
-    for cell, value in zip(cells, values, strict=True):
-        quotes[cell.side][cell.segment][cell.bucket] = value
-    return quotes

@@ -21,7 +21,7 @@ class Limits:
 
     def approve(self, markups, hedge, inventory, loss, reasons):
         """The markups, the hedge and the reasons that remain, with the inventory and loss at the start of the step."""
-        asked_for = hedge
+        asked_for = hedge  # 0 in an action that was not finite
 
         self.stopped = self.stopped or not loss <= self.loss
         self.reduce_only = self.stopped and self.on_loss == "reduce_only"
@@ -30,6 +30,7 @@ class Limits:
             if not self.reduce_only:
                 markups = [None] * len(markups)
                 hedge = -inventory if self.on_loss == "flatten" else 0.0
+        after_loss_stop = hedge
 
         if any(m is not None and not self.low <= m <= self.high for m in markups):
             reasons |= Reason.MARKUP
@@ -46,7 +47,7 @@ class Limits:
 
         if self.reduce_only:
             hedge = min(max(hedge, min(0.0, -inventory)), max(0.0, -inventory))
-        if hedge != asked_for and not reasons & Reason.NON_FINITE:
+        if not asked_for == after_loss_stop == hedge:
             reasons |= Reason.HEDGE
         return markups, hedge, reasons
 

@@ -204,7 +204,7 @@ def references(blocks):
 def random_play(config, markets, seed):
     """Random actions of all dealers, step by step: (actions (M, N, width), quotes {dealer: (markups, hedge)}).
 
-    Mostly plain; now and then a NaN or an infinity. Some dealers are driven in prices for the whole episode: their
+    Mostly plain; now and then an action with NaN or infinities. Some dealers are driven in prices for the whole episode: their
     action is NaN, which nobody may look at.
     """
     rng = np.random.default_rng(seed)
@@ -214,7 +214,9 @@ def random_play(config, markets, seed):
     shape = (markets, 2, len(blocks), max(len(block["sizes"]) for block in blocks))
     native = [i for i in range(count) if rng.random() < 0.2]
     for _ in range(twin.steps):
-        chosen = spoiled(rng, numbers(rng, (markets, count, width), 0.5), 0.004).astype(np.float32)
+        chosen = numbers(rng, (markets, count, width), 0.5).astype(np.float32)
+        broken = spoiled(rng, chosen, 0.5)
+        chosen = np.where(rng.random((markets, count, 1)) < 0.06, broken, chosen)
         chosen[:, native] = np.nan
         yield (
             chosen,

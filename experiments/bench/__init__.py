@@ -1,0 +1,27 @@
+"""``marketsim bench``: how fast this machine steps the market, trains and starts. docs/performance.md reads the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from experiments import progress
+from experiments.bench.rows import Row, print_json, print_table
+from marketsim.document import InputError
+
+# what is measured -> where it is, imported when asked for
+_PARTS = {"engine": "experiments.bench.engine", "train": "experiments.bench.train", "start": "experiments.bench.start"}
+
+
+def bench(which: str = "engine", json: bool = False) -> list[Row]:
+    """Measure, print a table or one JSON object ``{"rows": [...]}``, and return the rows. Raises InputError."""
+    if which not in _PARTS:
+        raise InputError(f"bench: got {which!r}, allowed are {', '.join(_PARTS)}")
+    from experiments.store import cpu
+
+    measure: Callable[[], list[Row]] = import_module(_PARTS[which]).measure
+    machine = cpu()
+    progress.say(f"measuring on {machine}; whatever else it does at the same time makes the figures worse")
+    rows = measure()
+    print_json(rows) if json else print_table(which, machine, rows)
+    return rows
