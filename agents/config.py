@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from marketsim.config import Dealer, Listed, MarketConfig, Model, NonNegative, Positive, Probability, tagged
+from marketsim.config import Dealer, MarketConfig
+from marketsim.model import Listed, Model, NonNegative, Positive, Probability, as_tuple, tagged
 
 
 class PolicySpec(Model):
@@ -20,9 +21,7 @@ class FixedSpec(PolicySpec):
     """The same markups always. ``markup``: one number or one per cell (side, segment, size); default the reference."""
 
     kind: Literal["fixed"]
-    markup: (
-        Annotated[float | tuple[float, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] | None
-    ) = None
+    markup: Annotated[float | tuple[float, ...], BeforeValidator(as_tuple)] | None = None
     hedge: Probability = 0.0  # fraction of the inventory hedged each step
 
 

@@ -177,9 +177,9 @@ class Requests:
         shifts = np.concatenate([[0.0], size])
         if problem.pair is not None:
             pair = list(problem.pair)
-            inside = np.abs(held + size[pair].sum()) <= np.minimum(problem.limit, edge)
-            # the pair's other cell after one was won: (...); a dealer that may only reduce has one side alone
-            self.quoted_second = (inside & ~np.asarray(reducing)[..., None])[..., 0]
+            inside = np.abs(x + size[pair].sum()) <= np.minimum(problem.limit, edge)
+            # (...): the pair's other cell after one was won; a dealer that may only reduce has one side alone
+            self.quoted_second = inside & ~np.asarray(reducing)
             shifts = np.append(shifts, size[pair].sum())
         outcome = np.clip(held + shifts, -edge, edge)
         self.place = (outcome + edge).astype(np.int64)

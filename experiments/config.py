@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from agents.config import Desk, TradingDealer
-from marketsim.config import NAME, Listed, Model
 from marketsim.document import Document, InputError, apply, locate, parse, read, read_value
+from marketsim.model import NAME, Listed, Model
 
 MAX_DESIGNS = 200
 BASE = "base"  # the design that the file itself is

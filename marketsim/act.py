@@ -83,15 +83,15 @@ def asked_hedge(d, actions, i, inventory, hedge, finite, lo, n):
 
 
 @stage
-def asked_markups(d, actions, i, who, cell_column, side, markup, k, lo):
-    """Dealer i's markup for each of k requests, by the ladder column and side of their cells."""
+def asked_markups(d, actions, i, who, column, signed_size, markup, k, lo):
+    """Dealer i's markup for each of k requests, by the ladder column and signed size of their cells."""
     low, half = d.markup_low, 0.5 * (d.markup_high - d.markup_low)
     if d.action == _LADDER:
         row = actions.shape[1] * actions.shape[2]
         flat = actions.reshape(-1)
         first = lo * row + i * actions.shape[2]
         for a in range(k):
-            markup[a] = flat[np.uint64(first + who[a] * row + cell_column[a])]
+            markup[a] = flat[np.uint64(first + who[a] * row + column[a])]
         for a in range(k):
             markup[a] = low + (clipped(markup[a]) + 1.0) * half
     else:
@@ -100,4 +100,4 @@ def asked_markups(d, actions, i, who, cell_column, side, markup, k, lo):
             m = lo + who[a]
             shift = clipped(actions[m, i, 1]) * reach
             half_spread = low + (clipped(actions[m, i, 0]) + 1.0) * half
-            markup[a] = half_spread + (shift if side[a] == BID else -shift)
+            markup[a] = half_spread + (shift if signed_size[a] > 0.0 else -shift)

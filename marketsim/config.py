@@ -7,59 +7,13 @@ these models and add their own keys; a file of theirs read here has those keys p
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from marketsim import observe, rewards
+from marketsim.model import NAME, Listed, Model, NonNegative, Pair, Positive, Probability, Real, as_tuple, tagged
 from marketsim.types import MAX_DEALERS
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-
-
-class Model(BaseModel):
-    """A part of an experiment file: unknown keys, NaN and inf are refused; nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-    PASSED_OVER: ClassVar[frozenset[str]] = frozenset()  # keys that layers above add to this part
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict):
-            return tree
-        for key in tree:
-            if key not in cls.model_fields and key not in cls.PASSED_OVER:
-                raise PydanticCustomError("unknown_key", "unknown key", {"key": key, "allowed": list(cls.model_fields)})
-        return {key: value for key, value in tree.items() if key in cls.model_fields}
-
-
-def tagged(default: str | None = None):
-    """Let a part be written by its kind alone: ``policy: ppo`` for ``policy: {kind: ppo}``."""
-
-    def widen(value: Any) -> Any:
-        if isinstance(value, str):
-            return {"kind": value}
-        if isinstance(value, dict) and "kind" not in value and default is not None:
-            return {"kind": default, **value}
-        return value
-
-    return BeforeValidator(widen)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Item = TypeVar("Item")
-Listed = Annotated[tuple[Item, ...], BeforeValidator(_tuple)]  # a YAML list, held as a tuple
-Pair = Annotated[tuple[float, float], BeforeValidator(_tuple)]
-Positive = Annotated[float, Field(gt=0, le=1e15)]
-NonNegative = Annotated[float, Field(ge=0, le=1e15)]
-Real = Annotated[float, Field(ge=-1e15, le=1e15)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
 
 # --- price -----------------------------------------------------------------------------------------
 
@@ -134,7 +88,7 @@ class ExponentialReservation(Model):
 Reservation = Annotated[
     NoReservation | FixedReservation | ExponentialReservation, Field(discriminator="kind"), tagged("exponential")
 ]
-PerSize = Annotated[float | tuple[float, ...], BeforeValidator(_tuple)]
+PerSize = Annotated[float | tuple[float, ...], BeforeValidator(as_tuple)]
 
 
 class Logit(Model):
@@ -165,7 +119,7 @@ class TwoSided(Model):
 class Segment(Model):
     name: Annotated[str, Field(pattern=NAME)] = "clients"
     sizes: Listed[Annotated[int, Field(ge=1, le=1_000_000)]] = (1,)
-    rates: Annotated[tuple[NonNegative, ...] | TwoSided, BeforeValidator(_tuple)]
+    rates: Annotated[tuple[NonNegative, ...] | TwoSided, BeforeValidator(as_tuple)]
     panel: Annotated[int, Field(ge=1, le=MAX_DEALERS)] | None = None
     choice: ChoiceModel = BestPrice()
     informed: Informed | None = None
@@ -222,7 +176,7 @@ class Market(Model):
     venue: Annotated[Venue, tagged("curve")] = Venue()
     arrivals: Annotated[ArrivalModel, tagged("poisson")] = ArrivalModel()
     segments: Listed[Segment]
-    reference: Annotated[float | tuple[float, ...], BeforeValidator(_tuple)] | None = None
+    reference: Annotated[float | tuple[float, ...], BeforeValidator(as_tuple)] | None = None
 
     @model_validator(mode="after")
     def _flow_is_possible(self):
@@ -338,7 +292,7 @@ RewardTerm = Annotated[Reward, tagged()]
 
 
 def _observation(value: Any) -> Any:
-    return observe.DEFAULT if value == "default" else _tuple(value)
+    return observe.DEFAULT if value == "default" else as_tuple(value)
 
 
 class Dealer(Model):

@@ -29,7 +29,6 @@ from marketsim.rng import market_key, step_key
 from marketsim.types import (
     AHEAD,
     ALIVE,
-    ASK,
     CASH,
     HISTORY,
     HISTORY_LENGTH,
@@ -69,7 +68,7 @@ BLOCK = 1024  # markets a stage handles at once: large enough that rounds of few
 ) = range(18)
 _MARKUP, _CAN, _WEIGHT, _QUOTING, _REDUCING, _HEDGE, _ASKED, _SKEW, _LOSS, _REWARDED, _AFTER = range(11)
 # ... integers
-_WHO, _CELL, _INFORMED, _SIDE, _COLUMN, _QUOTE, _REASONS = range(7)
+_WHO, _CELL, _INFORMED, _COLUMN, _REASONS = range(5)
 FEATURES = 16
 
 _BERNOULLI, _AT_MOST_ONE = int(Arrivals.BERNOULLI), int(Arrivals.AT_MOST_ONE)
@@ -162,6 +161,7 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
         reasons = ints[_REASONS + i]
         for j in range(n):
             loss[j] = -(cash[j] + inventory[j] * mid[j])
+        for j in range(n):
             rewarded[j] = alive[j]
         slot = slots[i]
         if slot < 0:
@@ -223,26 +223,23 @@ def _serve(
         inform(p, cells, key, market, t, r, who, cell, informed, k, lo)
     if p.panels:
         ask_panel(cells, key, r, who, cell, work[_TAKEN], work, asked, k, N)
-    side, column, quote = ints[_SIDE], ints[_COLUMN], ints[_QUOTE]
+    column = ints[_COLUMN]
     for a in range(k):
-        c = cells[cell[a]]
-        signed_size[a] = c.signed_size
-        side[a] = c.side
-        column[a] = c.ladder
-        quote[a] = c.quote
+        signed_size[a] = cells[cell[a]].signed_size
+        column[a] = cells[cell[a]].ladder
     for i in range(N if p.panels else 1):
         skew, row = work[_GROUPS + _SKEW * N + i], work[asked + i]
         for a in range(k):
-            skew[who[a]] += row[a] if side[a] == ASK else -row[a]
+            skew[who[a]] += -row[a] if signed_size[a] > 0.0 else row[a]
     for i in range(N):
         d = dealers[i]
         markup = work[markups + i]
         slot = slots[i]
         if slot < 0:
-            asked_markups(d, actions, i, who, column, side, markup, k, lo)
+            asked_markups(d, actions, i, who, column, signed_size, markup, k, lo)
         else:
             for a in range(k):
-                markup[a] = quotes[slot, lo + who[a], quote[a]]
+                markup[a] = quotes[slot, lo + who[a], cells[cell[a]].quote]
         inventory = dealer[INVENTORY, i, lo : lo + n]
         quoting, reducing = work[_GROUPS + _QUOTING * N + i], work[_GROUPS + _REDUCING * N + i]
         reasons = ints[_REASONS + i]
@@ -405,9 +402,10 @@ def step(
         price = market[AHEAD + (t + 1) % (p.ahead + 1), start : start + n]
         for j in range(n):
             impact[j] += p.impact * total_hedge[j]
-            moved = price[j] + impact[j]
-            move[j] = moved - mid[j]
-            mid[j] = moved
+        for j in range(n):
+            move[j] = price[j] + impact[j] - mid[j]
+        for j in range(n):
+            mid[j] = price[j] + impact[j]
         remember_market(p, market, t, mid, move, start, n)
 
         last = t + 1 == p.steps

@@ -148,7 +148,7 @@ def _cells(config: MarketConfig) -> np.ndarray:
                     cell["accuracy"] = segment.informed.accuracy
                     cell["lead"] = segment.informed.lead
                 if market.reference is not None:
-                    cell["reference"] = _per_size(market.reference, at)
+                    cell["reference"] = _per_size(market.reference, int(cell["ladder"]))
                 cell["per_reference"] = 1.0 / cell["reference"] if cell["reference"] != 0 else 0.0
                 at += 1
         first += n
@@ -237,9 +237,9 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
         row["expected_requests"] = asked
         for term in dealer.reward:
             if term.kind == "tail_loss":
-                row["tail_threshold"] = term.threshold
+                row["tail_threshold"] = float(term.threshold or 0.0)
             if term.kind == "flow_target":
-                row["flow_target"] = term.target
+                row["flow_target"] = float(term.target or 0.0)
     return rows
 
 

@@ -61,8 +61,8 @@ def test_dictionaries_and_arrays_give_one_trajectory(config):
                 if agent in seen:
                     assert np.array_equal(seen[agent], rows[0, i, : batch.widths[i]])
             actions = np.zeros((1, 3, max(batch.action_widths)), np.float32)
-            for i, agent in enumerate(env.possible_agents):
-                actions[0, i, : batch.action_widths[i]] = rng.uniform(-1, 1, batch.action_widths[i])
+            for i, width in enumerate(batch.action_widths):
+                actions[0, i, :width] = rng.uniform(-1, 1, width)
             given = {
                 a: actions[0, i, : batch.action_widths[i]] for i, a in enumerate(env.possible_agents) if a in env.agents
             }

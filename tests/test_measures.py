@@ -317,6 +317,18 @@ def test_coverage_in_the_docs(episodes, trials):
         within(trials, 0.95, 0.03, at_once[0])
 
 
+def test_where_seeds_are_all_the_luck_there_is_the_interval_is_students():
+    """mean -+ t(0.975, 2) sd / sqrt(3), for three seeds whose every episode is the same."""
+    levels, k = np.array([1.0, 2.0, 6.0]), NAMES.index("pnl")
+    samples = [Sample({"pnl": np.full(50, x), "reward": np.full(50, x), "interventions": np.zeros(50)}, 96) for x in levels]
+    drawn = dict(enumerate(intervals.resample(samples, philox(0))))
+    found = intervals.intervals(intervals.contrast(drawn))
+    half = stats.t.ppf(0.975, 2) * levels.std(ddof=1) / np.sqrt(3)
+    assert (found.low[k], found.high[k]) == pytest.approx((3 - half, 3 + half), abs=0.06 * half)
+    paired = intervals.intervals(intervals.contrast(drawn, drawn))
+    assert paired.low[k] == paired.high[k] == 0
+
+
 @pytest.mark.parametrize("paired", [True, False])
 def test_intervals_over_few_training_seeds_cover(paired):
     """Four seeds whose luck dwarfs the episodes' noise: t intervals, where a bootstrap of four would cover 80%."""

@@ -42,7 +42,7 @@ def desk(steps=4, count=1, observation=("time_left", "inventory"), market=(), **
                     "name": "learner",
                     "count": count,
                     "observation": list(observation),
-                    "policy": {"kind": "ppo", "hidden": [16, 16], **policy},
+                    "policy": {"kind": "ppo", "hidden": [16, 16], "minibatches": 4, **policy},
                 }
             ],
         }
@@ -407,12 +407,12 @@ def test_the_best_markup_of_a_one_step_market_is_learned():
                     "name": "learner",
                     "observation": ["inventory"],
                     "action": {"kind": "ladder", "markup": (0.0, 2.0)},
-                    "policy": {"kind": "ppo", "hidden": [16, 16], "learning_rate": 3e-3},
+                    "policy": {"kind": "ppo", "hidden": [16, 16], "minibatches": 4, "learning_rate": 5e-3},
                 }
             ],
         }
     )
-    trainer = Trainer(config, 0, 2048, 100 * 2048)
+    trainer = Trainer(config, 0, 1024, 80 * 1024)
     while not trainer.done:
         trainer.update()
     markups = 1.0 + mean_action(trainer, [0.0])[0, :2]

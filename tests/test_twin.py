@@ -14,7 +14,7 @@ COUNTS = ("bought", "sold", "hedge", "requested", "won", "asked", "interventions
 FIGURES = ("markup", "cover")  # of a request; its other fields are events
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     config=configs(),
     seed=st.integers(0, 2**40),

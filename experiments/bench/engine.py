@@ -83,7 +83,9 @@ def _array_rows(workload: Workload) -> list[Row]:
     taken, reference = alternate(REPEATS, play, lambda: reference_kernel(x))
     elements = (taken.best / play.steps) / (reference.best / ELEMENTS)
     return [
-        *rates(f"{workload.name}, {MARKETS} markets", taken, play.steps, "market steps/s", workload.at_least, workload.aim),
+        *rates(
+            f"{workload.name}, {MARKETS} markets", taken, play.steps, "market steps/s", workload.at_least, workload.aim
+        ),
         Row("  a step in elements of the reference kernel", elements, "x"),
     ]
 
@@ -92,7 +94,9 @@ def _environment_rows(config: MarketConfig) -> list[Row]:
     """The same market through PettingZoo's dictionaries."""
     env = parallel_env(config)
     rng = np.random.default_rng(0)
-    actions = {name: rng.uniform(-1, 1, env.action_space(name).shape).astype(np.float32) for name in env.possible_agents}
+    actions = {
+        name: rng.uniform(-1, 1, env.action_space(name).shape).astype(np.float32) for name in env.possible_agents
+    }
 
     def episodes() -> None:
         for _ in range(ENV_EPISODES):

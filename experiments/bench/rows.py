@@ -101,7 +101,9 @@ def print_table(which: str, machine: str, rows: list[Row]) -> None:
     for row in rows:
         verdict = {True: "aim" if row.aim_met else "yes", False: "no", None: ""}[row.met]
         asked = (_short(row.at_least), _short(row.aim))
-        table.add_row(row.name, _short(row.value), row.unit, *asked, verdict, style=None if asked != ("", "") else "dim")
+        table.add_row(
+            row.name, _short(row.value), row.unit, *asked, verdict, style=None if asked != ("", "") else "dim"
+        )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 

@@ -14,8 +14,8 @@ from agents import exact, optimal
 from agents.config import Desk, PPOSpec
 from agents.policy import Policy, Seat
 from agents.policy_map import policy_map
-from agents.ppo import PPO, torch_threads
-from agents.trainer import Trainer
+from agents.ppo import PPO
+from agents.trainer import Trainer, torch_threads
 from experiments import progress
 from experiments.bench.rows import Row, alternate, rates
 from experiments.config import load

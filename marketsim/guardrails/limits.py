@@ -139,14 +139,18 @@ def let_through(d, who, signed_size, inventory, quoting, reducing, asked, markup
     if limit < np.inf or d.loss_hard < np.inf:
         for a in range(k):
             held[a] = inventory[who[a]]
+        if d.loss_hard < np.inf or d.position_on_breach >= _REDUCE_ONLY:
+            for a in range(k):
+                q = held[a]
+                s = signed_size[a]
+                inside = abs(q + s) <= limit and (reducing[who[a]] <= 0.0 or s * (q + s) <= 0.0)
+                held[a] = 1.0 if inside else 0.0
+        else:
+            for a in range(k):
+                held[a] = 1.0 if abs(held[a] + signed_size[a]) <= limit else 0.0
         refused = 0
         for a in range(k):
-            j = who[a]
-            q = held[a]
-            s = signed_size[a]
-            inside = abs(q + s) <= limit and (reducing[j] <= 0.0 or s * (q + s) <= 0.0)
-            held[a] = 1.0 if inside else 0.0
-            refused += 1 if can[a] > 0.0 and not inside else 0
+            refused += 1 if can[a] > held[a] else 0
         if refused > 0:
             for a in range(k):
                 reasons[who[a]] |= _POSITION if can[a] > held[a] else 0

@@ -44,7 +44,11 @@ def cells_of(market, dealers):
     given = market["reference"]
     if given is None:
         given = [risk_neutral_markup(cell.choice) for cell in cells]
-    elif not isinstance(given, list):
+    elif isinstance(given, list):  # as in a ladder action: all bids, then all asks
+        bids = [i for i, cell in enumerate(cells) if cell.side == BID]
+        asks = [i for i, cell in enumerate(cells) if cell.side == ASK]
+        given = [given[(bids + asks).index(i)] for i in range(len(cells))]
+    else:
         given = [given] * len(cells)
     return [replace(cell, reference=reference) for cell, reference in zip(cells, given, strict=True)]
 
