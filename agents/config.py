@@ -57,10 +57,10 @@ class PPOSpec(PolicySpec):
     rollout: Annotated[int, Field(ge=1, le=100_000)] | None = None  # steps a rollout; default: the episode
     epochs: Annotated[int, Field(ge=1, le=100)] = 4
     minibatches: Annotated[int, Field(ge=1, le=4096)] = 8
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = 1e-3
     anneal: bool = True  # learning rate falls linearly to 0
     gamma: Probability = 1.0
-    gae_lambda: Probability = 0.95
+    gae_lambda: Probability = 0.5  # low: the mid's moves are noise that a longer sum only adds up
     clip: Positive = 0.2
     entropy: NonNegative = 0.0
     value: NonNegative = 0.5

@@ -130,7 +130,7 @@ def _dealers(one: Run, two: Run) -> list[str]:
     candidates = list(dict.fromkeys(one.learners + two.learners)) or list(next(iter(one.designs.values())).dealers)
     shared = [dealer for dealer in candidates if all(dealer in dealers for dealers in there)]
     if not shared:
-        raise InputError(f"{one.path} and {two.path}: have no dealer in common that learns")
+        raise InputError(f"{one.path} and {two.path} have no dealer in common that learns")
     return shared
 
 
@@ -171,7 +171,7 @@ def _same_market(one: Run, two: Run) -> None:
         what = "the files that they replay differ in content"
     else:
         what = "their market digests differ"
-    raise InputError(f"{one.path} and {two.path}: are runs of different markets and cannot be compared, {what}")
+    raise InputError(f"{one.path} and {two.path} are runs of different markets and cannot be compared: {what}")
 
 
 def _shared(run: Run) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _print_table(comparison: Comparison) -> None:
     table = Table(box=box.SIMPLE)
     table.add_column("")
     for head in (comparison.design, comparison.against, "difference", "95% interval"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     table.add_column("")
     for d, values in zip(comparison.differences, comparison.values, strict=True):
         estimate = Estimate(d.value, d.low, d.high)

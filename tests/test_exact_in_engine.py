@@ -118,3 +118,25 @@ def test_the_symmetric_dealer_of_avellaneda_and_stoikov():
     assert abs(inventory.std() - 8.836) < 3 * 8.836 / math.sqrt(2 * episodes)
     assert abs(inventory.mean()) < 3 * 8.836 / math.sqrt(episodes)
     np.testing.assert_allclose(reward, pnl, atol=1e-9)
+
+
+def test_the_optimal_dealer_leans_with_the_drift():
+    """Mean inventory at mid-episode: the sign of the drift, mirrored with it, near zero without."""
+
+    def held(drift: float) -> np.ndarray:
+        market = {k: v for k, v in THREE_SIZES.items() if k != "venue"} | {
+            "price": {"kind": "brownian", "drift": drift}
+        }
+        config = desk(market | {"venue": {"half_spread": 1.0}}, "optimal", reward=PENALISED)
+        batch = marketsim.MarketBatch(config, markets=EPISODES, seed=3)
+        policy = build(config.dealers[0].policy, Seat(config, 0))
+        observation = batch.reset()
+        for _ in range(20):
+            observation = batch.step(None, {0: policy.quote(observation[:, 0])}).observation
+        return batch.state["inventory"][:, 0, 0].copy()
+
+    up, down, flat = held(0.1), held(-0.1), held(0.0)
+    error = math.sqrt((up.var() + down.var()) / EPISODES)
+    assert up.mean() > 1.0 and down.mean() < -1.0
+    assert abs(up.mean() + down.mean()) < 4 * error
+    assert abs(flat.mean()) < 4 * flat.std() / math.sqrt(EPISODES)

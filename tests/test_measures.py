@@ -320,7 +320,9 @@ def test_coverage_in_the_docs(episodes, trials):
 def test_where_seeds_are_all_the_luck_there_is_the_interval_is_students():
     """mean -+ t(0.975, 2) sd / sqrt(3), for three seeds whose every episode is the same."""
     levels, k = np.array([1.0, 2.0, 6.0]), NAMES.index("pnl")
-    samples = [Sample({"pnl": np.full(50, x), "reward": np.full(50, x), "interventions": np.zeros(50)}, 96) for x in levels]
+    samples = [
+        Sample({"pnl": np.full(50, x), "reward": np.full(50, x), "interventions": np.zeros(50)}, 96) for x in levels
+    ]
     drawn = dict(enumerate(intervals.resample(samples, philox(0))))
     found = intervals.intervals(intervals.contrast(drawn))
     half = stats.t.ppf(0.975, 2) * levels.std(ddof=1) / np.sqrt(3)
