@@ -6,6 +6,7 @@ Inside, arrays are (features, rows).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,10 @@ def _relu_backward(gradient: Tensor, output: Tensor) -> Tensor:
 
 
 # activation -> (in place, the gradient of its input given that of its output and the output)
-ACTIVATIONS = {"tanh": (tanh_, torch.ops.aten.tanh_backward), "relu": (torch.relu_, _relu_backward)}
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "tanh": (tanh_, torch.ops.aten.tanh_backward),
+    "relu": (torch.relu_, _relu_backward),
+}
 
 
 class _Layers(torch.autograd.Function):

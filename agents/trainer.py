@@ -29,7 +29,9 @@ class Trainer:
     def __init__(self, desk: Desk, seed: int, markets: int, total_steps: int, device: str = "cpu", threads: int = 1):
         specs = [desk.dealer_of[i].policy for i in desk.learners]
         lengths = {spec.rollout or desk.market.steps for spec in specs if isinstance(spec, PPOSpec)}
-        if len(lengths) != 1:
+        if not lengths:
+            raise ValueError("dealers: none of them learns; give one a policy that does, such as ppo")
+        if len(lengths) > 1:
             raise ValueError(f"policy.rollout: learners of one market share one length, not {sorted(lengths)}")
         self.desk, self.seed, self.markets, self.threads = desk, seed, markets, threads
         self.rollout_steps = lengths.pop()

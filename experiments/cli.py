@@ -100,8 +100,8 @@ def policy_map(
 
 
 @app.command()
-def bench(which: Annotated[str, typer.Argument(metavar="[engine|train]")] = "engine", json: Json = False) -> None:
-    """Measure how fast this machine runs the market, or trains."""
+def bench(which: Annotated[str, typer.Argument(metavar="[engine|train|start]")] = "engine", json: Json = False) -> None:
+    """Measure how fast this machine runs the market, trains, or starts."""
     from experiments.bench import bench
 
     bench(which, json)

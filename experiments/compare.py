@@ -207,16 +207,16 @@ def _print_table(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE)
-    table.add_column("")
-    for head in (comparison.design, comparison.against, "difference", "95% interval"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for head in ("value", "against", "difference", "95% interval"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for d, values in zip(comparison.differences, comparison.values, strict=True):
         estimate = Estimate(d.value, d.low, d.high)
         places = quantities.decimals([estimate if d.high > d.low else Estimate(values[1])])
         table.add_row(
-            d.figure.replace("_", " "),
+            d.figure.replace("_per_", "/").replace("_", " "),
             *(quantities.write(value, places) for value in values),
             quantities.write(d.value, places, plus=True),
             quantities.interval(estimate, places, plus=True),

@@ -11,6 +11,7 @@ import numpy as np
 from marketsim import engine
 from marketsim.compiled import Direct
 from marketsim.config import MarketConfig
+from marketsim.scratch import scratch
 from marketsim.tables import Tables
 from marketsim.types import (
     AHEAD,
@@ -84,7 +85,7 @@ class MarketBatch:
         self._quotes = np.zeros((0, M, int(np.prod(tables.quote_shape))))
         self._hedges = np.zeros((0, M))
         self._idle = np.zeros((M, N, max(self.action_widths)), dtype=np.float32)
-        self._scratch = [engine.scratch(N, M) for _ in range(threads)]
+        self._scratch = [scratch(N, M) for _ in range(threads)]
         bounds = np.linspace(0, M, threads + 1).astype(int)
         self._chunks = [(int(lo), int(hi)) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)]
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None

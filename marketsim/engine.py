@@ -8,6 +8,7 @@ named in ``types``: ``market`` (rows, M) and ``dealer`` (rows, N, M).
 
 import numpy as np
 
+from marketsim import scratch as at
 from marketsim.act import all_finite, asked_hedge, asked_markups, finite_actions
 from marketsim.arrivals import ask_panel, begin_arrivals, inform, next_arrivals
 from marketsim.choice import choose_best, choose_logit, rank_quotes
@@ -20,6 +21,7 @@ from marketsim.ledger import (
     book_requests,
     note_rivals,
     open_books,
+    record_requests,
     terminate_ruined,
 )
 from marketsim.observe import observe, remember_dealer, remember_market
@@ -43,46 +45,8 @@ from marketsim.types import (
     Choice,
 )
 
-BLOCK = 1024  # markets a stage handles at once: large enough that rounds of few requests cost little
-
-# Rows of the scratch of a block, floats: single rows, then groups of one row a dealer, then the features.
-(
-    _POSITION,  # where the arrival process of a market stands
-    _BACKWARDS,  # 1 where the cells run backwards in this step
-    _SIGNED_SIZE,
-    _BEST,
-    _SECOND,
-    _LEADER,  # who shows the best quote, and who wins: dealers counted in floats, so that loops vectorise
-    _WINNER,
-    _TOTAL,
-    _INTERCEPT,  # of the request's cell, or the reservation's floor
-    _SENSITIVITY,  # ... or its scale
-    _LOGIT,
-    _TAKEN,
-    _TOTAL_HEDGE,
-    _MOVE,
-    _HELD,
-    _LOSS_AFTER,
-    _FINITE,
-    _GROUPS,
-) = range(18)
-_MARKUP, _CAN, _WEIGHT, _QUOTING, _REDUCING, _HEDGE, _ASKED, _SKEW, _LOSS, _REWARDED, _AFTER = range(11)
-# ... integers
-_WHO, _CELL, _INFORMED, _COLUMN, _REASONS = range(5)
-FEATURES = 16
-
 _BERNOULLI, _AT_MOST_ONE = int(Arrivals.BERNOULLI), int(Arrivals.AT_MOST_ONE)
 _LOGIT_CHOICE = int(Choice.LOGIT)
-
-
-def scratch(dealers: int, markets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Working memory of one thread: floats, integers, keys."""
-    width = min(BLOCK, markets)
-    return (
-        np.zeros((_GROUPS + _AFTER * dealers + FEATURES, width)),
-        np.zeros((_REASONS + dealers, width), dtype=np.uint32),
-        np.zeros((3, width), dtype=np.uint64),
-    )
 
 
 @stage
@@ -115,8 +79,8 @@ def reset(
     """Start an episode of markets ``lo:hi``: keys, F_0 and the steps ahead, empty books, the first observation."""
     p = params[0]
     N = dealer.shape[1]
-    for start in range(lo, hi, BLOCK):
-        n = min(BLOCK, hi - start)
+    for start in range(lo, hi, at.BLOCK):
+        n = min(at.BLOCK, hi - start)
         for j in range(n):
             key[start + j] = market_key(seed, episode, first + start + j)
         _keys(key, keys, 0, 0, start, n)
@@ -138,7 +102,9 @@ def reset(
             dealer[ALIVE, i, start : start + n] = 1.0
             dealer[RECENT_ASKED, i, start : start + n] = dealers[i].expected_requests
             dealer[RECENT_WON, i, start : start + n] = 0.5 * dealers[i].expected_requests
-        observe(p, dealers, columns, wanted, market, dealer, work, work.shape[0] - FEATURES, observation, 0, start, n)
+        observe(
+            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, 0, start, n
+        )
 
 
 @stage
@@ -151,14 +117,14 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
         d = dealers[i]
         inventory = dealer[INVENTORY, i, lo : lo + n]
         cash = dealer[CASH, i, lo : lo + n]
-        hedge = work[_GROUPS + _HEDGE * N + i]
-        quoting = work[_GROUPS + _QUOTING * N + i]
-        reducing = work[_GROUPS + _REDUCING * N + i]
-        loss = work[_GROUPS + _LOSS * N + i]
-        rewarded = work[_GROUPS + _REWARDED * N + i]
+        hedge = work[at.GROUPS + at.HEDGE * N + i]
+        quoting = work[at.GROUPS + at.QUOTING * N + i]
+        reducing = work[at.GROUPS + at.REDUCING * N + i]
+        loss = work[at.GROUPS + at.LOSS * N + i]
+        rewarded = work[at.GROUPS + at.REWARDED * N + i]
         alive = dealer[ALIVE, i, lo : lo + n]
-        finite = work[_FINITE]
-        reasons = ints[_REASONS + i]
+        finite = work[at.FINITE]
+        reasons = ints[at.REASONS + i]
         for j in range(n):
             loss[j] = -(cash[j] + inventory[j] * mid[j])
         for j in range(n):
@@ -210,25 +176,25 @@ def _serve(
     """Stage 5, one round: k requests, one a market, from the client's side to the books."""
     N = dealer.shape[1]
     mid = market[MID, lo : lo + n]
-    who, cell, informed = ints[_WHO], ints[_CELL], ints[_INFORMED]
-    best, second, leader, winner = work[_BEST], work[_SECOND], work[_LEADER], work[_WINNER]
-    signed_size = work[_SIGNED_SIZE]
+    who, cell, informed = ints[at.WHO], ints[at.CELL], ints[at.INFORMED]
+    best, second, leader, winner = work[at.BEST], work[at.SECOND], work[at.LEADER], work[at.WINNER]
+    signed_size = work[at.SIGNED_SIZE]
     markups, cans, weights, asked = (
-        _GROUPS + _MARKUP * N,
-        _GROUPS + _CAN * N,
-        _GROUPS + _WEIGHT * N,
-        _GROUPS + _ASKED * N,
+        at.GROUPS + at.MARKUP * N,
+        at.GROUPS + at.CAN * N,
+        at.GROUPS + at.WEIGHT * N,
+        at.GROUPS + at.ASKED * N,
     )
     if p.informed:
         inform(p, cells, key, market, t, r, who, cell, informed, k, lo)
     if p.panels:
-        ask_panel(cells, key, r, who, cell, work[_TAKEN], work, asked, k, N)
-    column = ints[_COLUMN]
+        ask_panel(cells, key, r, who, cell, work[at.TAKEN], work, asked, k, N)
+    column = ints[at.COLUMN]
     for a in range(k):
         signed_size[a] = cells[cell[a]].signed_size
         column[a] = cells[cell[a]].ladder
     for i in range(N if p.panels else 1):
-        skew, row = work[_GROUPS + _SKEW * N + i], work[asked + i]
+        skew, row = work[at.GROUPS + at.SKEW * N + i], work[asked + i]
         for a in range(k):
             skew[who[a]] += -row[a] if signed_size[a] > 0.0 else row[a]
     for i in range(N):
@@ -241,8 +207,8 @@ def _serve(
             for a in range(k):
                 markup[a] = quotes[slot, lo + who[a], cells[cell[a]].quote]
         inventory = dealer[INVENTORY, i, lo : lo + n]
-        quoting, reducing = work[_GROUPS + _QUOTING * N + i], work[_GROUPS + _REDUCING * N + i]
-        reasons = ints[_REASONS + i]
+        quoting, reducing = work[at.GROUPS + at.QUOTING * N + i], work[at.GROUPS + at.REDUCING * N + i]
+        reasons = ints[at.REASONS + i]
         let_through(
             d,
             who,
@@ -253,31 +219,31 @@ def _serve(
             work[asked + i],
             markup,
             work[cans + i],
-            work[_BEST],
+            work[at.BEST],
             reasons,
             k,
         )
     rank_quotes(work, markups, N, best, second, leader, k)
     if p.logit:
-        intercept, sensitivity = work[_INTERCEPT], work[_SENSITIVITY]
+        intercept, sensitivity = work[at.INTERCEPT], work[at.SENSITIVITY]
         for a in range(k):
             intercept[a] = cells[cell[a]].intercept
             sensitivity[a] = cells[cell[a]].sensitivity
-        choose_logit(intercept, sensitivity, key, r, work, markups, cans, weights, N, work[_TOTAL], winner, k)
+        choose_logit(intercept, sensitivity, key, r, work, markups, cans, weights, N, work[at.TOTAL], winner, k)
     if p.best_price:
-        floor, scale, by_logit = work[_INTERCEPT], work[_SENSITIVITY], work[_LOGIT]
+        floor, scale, by_logit = work[at.INTERCEPT], work[at.SENSITIVITY], work[at.LOGIT]
         for a in range(k):
             floor[a] = cells[cell[a]].reservation_floor
             scale[a] = cells[cell[a]].reservation_scale
             by_logit[a] = 1.0 if cells[cell[a]].choice == _LOGIT_CHOICE else 0.0
-        choose_best(floor, scale, by_logit, key, r, work, markups, N, best, leader, work[_TOTAL], winner, k)
+        choose_best(floor, scale, by_logit, key, r, work, markups, N, best, leader, work[at.TOTAL], winner, k)
     book_requests(
         cells, dealer, ledger, who, cell, winner, work, markups, asked, best, second, leader, mid, p.panels, k, lo
     )
     if p.rival_markup:
         note_rivals(cells, dealer, who, cell, work, asked, best, second, leader, k, lo)
     if log.shape[0] > 0:
-        _record(
+        record_requests(
             p,
             cells,
             log,
@@ -302,48 +268,19 @@ def _serve(
 
 
 @stage
-def _record(
-    p, cells, log, count, t, r, who, cell, informed, work, markups, asked, winner, best, second, leader, first, k, lo, N
-):
-    """Write down a round's requests; ``count`` runs on past the end of ``log``, so that the caller notices."""
-    for a in range(k):
-        at = count[0]
-        count[0] += 1
-        if at >= log.shape[0]:
-            continue
-        row = log[at]
-        c = cell[a]
-        i = int(winner[a])
-        row.market = first + lo + who[a]
-        row.step = t
-        row.number = r
-        row.segment = cells[c].segment
-        row.side = cells[c].side
-        row.size = cells[c].size
-        row.informed = informed[a] if p.informed else 0
-        row.asked = 0
-        for l in range(N):
-            row.asked += 1 if work[asked + l, a] > 0.0 else 0
-        row.winner = i if i < N else -1
-        row.markup = work[markups + i, a] if i < N else np.nan
-        cover = second[a] if leader[a] == i else best[a]
-        row.cover = cover if cover < np.inf else np.nan
-
-
-@stage
 def _request_rounds(
     p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys, log, count, t, first, lo, n
 ):
     """Stage 5: rounds until no market of the block has another request."""
     N = dealer.shape[1]
-    position = work[_POSITION]
+    position = work[at.POSITION]
     key = keys[0]
     for i in range(N):
-        asked, skew = work[_GROUPS + _ASKED * N + i], work[_GROUPS + _SKEW * N + i]
+        asked, skew = work[at.GROUPS + at.ASKED * N + i], work[at.GROUPS + at.SKEW * N + i]
         for j in range(n):
             asked[j] = 1.0
             skew[j] = 0.0
-    begin_arrivals(p, key, keys[2], ints[_WHO], position, work[_BACKWARDS], n)
+    begin_arrivals(p, key, keys[2], ints[at.WHO], position, work[at.BACKWARDS], n)
     k = n
     r = 0
     while k > 0:
@@ -352,7 +289,7 @@ def _request_rounds(
         if p.arrivals == _AT_MOST_ONE and r == 1:
             break
         found = next_arrivals(
-            p, cells, key, keys[2], r, ints[_WHO], ints[_CELL], position, work[_BACKWARDS], work[_BEST], k, n
+            p, cells, key, keys[2], r, ints[at.WHO], ints[at.CELL], position, work[at.BACKWARDS], work[at.BEST], k, n
         )
         if found > 0:
             _serve(
@@ -376,8 +313,8 @@ def step(
     """
     p = params[0]
     N = dealer.shape[1]
-    for start in range(lo, hi, BLOCK):
-        n = min(BLOCK, hi - start)
+    for start in range(lo, hi, at.BLOCK):
+        n = min(at.BLOCK, hi - start)
         _keys(key, keys, 0, t, start, n)
         _keys(key, keys, 1, t + p.ahead - 1, start, n)
         move_price(p, regimes, path, keys[1], market, t + p.ahead - 1, start, n)
@@ -385,19 +322,19 @@ def step(
         _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, start, n)
 
         mid = market[MID, start : start + n]
-        total_hedge = work[_TOTAL_HEDGE]
+        total_hedge = work[at.TOTAL_HEDGE]
         for j in range(n):
             total_hedge[j] = 0.0
         for i in range(N):
             open_books(ledger, i, start, n)
-            book_hedge(p, dealer, ledger, i, mid, work[_GROUPS + _HEDGE * N + i], total_hedge, start, n)
+            book_hedge(p, dealer, ledger, i, mid, work[at.GROUPS + at.HEDGE * N + i], total_hedge, start, n)
 
         _request_rounds(
             p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys, log, count, t,
             first, start, n,
         )  # fmt: skip
 
-        move = work[_MOVE]
+        move = work[at.MOVE]
         impact = market[IMPACT, start : start + n]
         price = market[AHEAD + (t + 1) % (p.ahead + 1), start : start + n]
         for j in range(n):
@@ -413,8 +350,8 @@ def step(
             d = dealers[i]
             inventory = dealer[INVENTORY, i, start : start + n]
             cash = dealer[CASH, i, start : start + n]
-            book_mark(dealer, ledger, i, move, ints[_REASONS + i], reasons_out, p.panels, start, n)
-            held, loss_after = work[_HELD], work[_LOSS_AFTER]
+            book_mark(dealer, ledger, i, move, ints[at.REASONS + i], reasons_out, p.panels, start, n)
+            held, loss_after = work[at.HELD], work[at.LOSS_AFTER]
             for j in range(n):
                 held[j] = inventory[j]
             if last and p.liquidate:
@@ -424,11 +361,11 @@ def step(
             if d.ruin < np.inf:
                 terminate_ruined(d, dealer, terminated, i, mid, start, n)
             reward_stage(
-                p, d, weights[i], ledger, i, held, move, work[_GROUPS + _LOSS * N + i], loss_after, dealer,
-                work[_GROUPS + _REWARDED * N + i], last, reward, start, n,
+                p, d, weights[i], ledger, i, held, move, work[at.GROUPS + at.LOSS * N + i], loss_after, dealer,
+                work[at.GROUPS + at.REWARDED * N + i], last, reward, start, n,
             )  # fmt: skip
-            skew = work[_GROUPS + _SKEW * N + (i if p.panels else 0)]
+            skew = work[at.GROUPS + at.SKEW * N + (i if p.panels else 0)]
             remember_dealer(market, dealer, ledger, i, t, mid, skew, start, n)
         observe(
-            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - FEATURES, observation, t + 1, start, n
+            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, t + 1, start, n
         )

@@ -149,3 +149,32 @@ def terminate_ruined(d, dealer, terminated, i, mid, lo, n):
     for j in range(n):
         alive[j] = alive[j] if -(cash[j] + inventory[j] * mid[j]) <= d.ruin else 0.0
         terminated[i, lo + j] = not alive[j] > 0.0
+
+
+@stage
+def record_requests(
+    p, cells, log, count, t, r, who, cell, informed, work, markups, asked, winner, best, second, leader, first, k, lo, N
+):
+    """Write down a round's requests; ``count`` runs on past the end of ``log``, so that the caller notices."""
+    for a in range(k):
+        at = count[0]
+        count[0] += 1
+        if at >= log.shape[0]:
+            continue
+        row = log[at]
+        c = cell[a]
+        i = int(winner[a])
+        row.market = first + lo + who[a]
+        row.step = t
+        row.number = r
+        row.segment = cells[c].segment
+        row.side = cells[c].side
+        row.size = cells[c].size
+        row.informed = informed[a] if p.informed else 0
+        row.asked = 0
+        for l in range(N):
+            row.asked += 1 if work[asked + l, a] > 0.0 else 0
+        row.winner = i if i < N else -1
+        row.markup = work[markups + i, a] if i < N else np.nan
+        cover = second[a] if leader[a] == i else best[a]
+        row.cover = cover if cover < np.inf else np.nan

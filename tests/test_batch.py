@@ -80,7 +80,7 @@ def test_a_market_alone_is_the_market_in_the_crowd(config, whole):
 
 def test_blocks_do_not_show(config, monkeypatch):
     """More markets than a block holds: the second block's first market is the same alone."""
-    from marketsim.engine import BLOCK
+    from marketsim.scratch import BLOCK
 
     crowd = play(marketsim.MarketBatch(config, BLOCK + 2, seed=7), actions_of(config, BLOCK + 2))
     assert play(marketsim.MarketBatch(config, 1, seed=7, first_market=BLOCK), actions_of(config, 1, BLOCK)) == [
