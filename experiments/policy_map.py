@@ -12,8 +12,8 @@ import pandas as pd
 from agents import policy_map as maps
 from agents.policy import Policy, Seat
 from experiments import config, store
+from experiments.finished import open_run
 from experiments.players import players
-from experiments.run import open_run
 from marketsim.document import InputError
 from marketsim.tables import Tables
 

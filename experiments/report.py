@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.run import open_run
+from experiments.finished import open_run
 from marketsim.document import InputError
 from reports import page
 from reports.folder import NotARun

@@ -169,7 +169,7 @@ def test_a_sweep_is_every_combination():
 
 # --- killed and continued ----------------------------------------------------------------------------
 
-LONG = {"train": {"steps": 400 * 32 * 16, "markets": 32, "checkpoint_every": 3}}
+LONG = {"train": {"steps": 150 * 32 * 16, "markets": 32, "checkpoint_every": 3}}
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:

@@ -1,4 +1,4 @@
-"""``marketsim bench``: how fast this machine steps the market, trains and starts. docs/performance.md reads the tables."""
+"""``marketsim bench``: how fast this machine steps the market, trains and starts; see docs/performance.md."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Times:
 
 
 def alternate(repeats: int, *works: Callable[[], object]) -> tuple[Times, ...]:
-    """Time each work ``repeats`` times in turn, so that what disturbs one disturbs the others; the first turn warms up."""
+    """Time each work ``repeats`` times in turn, so that what disturbs one disturbs all; the first turn warms up."""
     wall: list[list[float]] = [[] for _ in works]
     processor = [0.0 for _ in works]
     for turn in range(repeats + 1):

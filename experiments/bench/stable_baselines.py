@@ -102,3 +102,6 @@ class Baseline:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         return np.clip(self._ppo.predict(observation, deterministic=True)[0], -1.0, 1.0)
+
+    def quote(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError("it thinks in actions")

@@ -33,7 +33,8 @@ SETTINGS = {"hidden": (64, 64), "activation": "tanh", "epochs": 4, "minibatches"
 class Learner(Protocol):
     """Trains by updates: a rollout and an improvement each."""
 
-    steps: int
+    @property
+    def steps(self) -> int: ...
 
     def update(self) -> object: ...
 
