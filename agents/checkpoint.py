@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,6 @@ from agents.reading import Reading
 from marketsim.batch import MarketBatch
 from marketsim.document import InputError
 from marketsim.quotes import markups_of
-
-if TYPE_CHECKING:
-    from agents.ppo import PPO
 
 VERSION = 1  # of the format of a policy and of a training state
 GENERATIONS = 2  # training states kept
@@ -81,12 +78,12 @@ class LearnedPolicy:
         return markups_of(self.seat.config, self.seat.agent, self.act(observation), inventory)
 
 
-def save_policy(folder: str | Path, ppo: PPO) -> None:
-    """Write ``policy.safetensors`` and ``policy.json`` of a learner into a folder, which is made."""
+def save_policy(folder: str | Path, spec: PPOSpec, seat: Seat, normaliser: Normaliser, actor: Actor) -> None:
+    """Write ``policy.safetensors`` and ``policy.json`` of what was learned in a seat into a folder, which is made."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"version": VERSION, "kind": "ppo", "spec": ppo.spec.model_dump(mode="json"), **_fitting(ppo.seat)}
-    parts = {"normaliser": ppo.normaliser, "actor": ppo.actor}
+    about = {"version": VERSION, "kind": "ppo", "spec": spec.model_dump(mode="json"), **_fitting(seat)}
+    parts = {"normaliser": normaliser, "actor": actor}
     arrays = {
         f"{part}.{name}": tensor.detach().cpu().numpy()
         for part, module in parts.items()

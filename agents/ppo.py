@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.checkpoint import load_policy, save_policy
 from agents.config import Desk, PPOSpec
 from agents.network import Actor, Critic, Normaliser
 from agents.policy import Seat
@@ -247,6 +249,10 @@ class PPO:
                 moments.setdefault(int(index), {})[name] = tensor
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": moments})
 
+    def save(self, folder: str | Path) -> None:
+        """Write what was learned, as ``agents.load_policy`` reads it."""
+        save_policy(folder, self.spec, self.seat, self.normaliser, self.actor)
+
 
 def _reference(spec: PPOSpec, seat: Seat, device: torch.device):
     """The policy that the learner is held near to, or None."""
@@ -254,6 +260,4 @@ def _reference(spec: PPOSpec, seat: Seat, device: torch.device):
         return None
     if spec.reference is None:
         raise ValueError(f"dealer {seat.name}: policy.reference_kl needs policy.reference, a checkpoint folder")
-    from agents.checkpoint import load_policy
-
     return load_policy(spec.reference, seat).to(device)

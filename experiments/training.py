@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agents.checkpoint import load_state, save_policy, save_state
+from agents.checkpoint import load_state, save_state
 from agents.trainer import Trainer
 from experiments import progress, store
 from experiments.config import ExperimentConfig
@@ -39,7 +39,7 @@ def _keep(trainer: Trainer, records: list[dict], folder: Path) -> None:
     store.write_table(folder, "training", pd.DataFrame(records))
     for policy in trainer.policies:
         for agent in policy.learners:
-            save_policy(store.checkpoint_folder(folder, trainer.desk.agents[agent]), policy)
+            policy.save(store.checkpoint_folder(folder, trainer.desk.agents[agent]))
     save_state(store.training_folder(folder), trainer.update_number, trainer.state_dict(), {})
 
 

@@ -10,7 +10,7 @@ import torch
 
 import agents
 from agents import ppo
-from agents.checkpoint import load_policy, load_state, save_policy, save_state
+from agents.checkpoint import load_policy, load_state, save_state
 from agents.config import Desk
 from agents.network import Actor, Critic, Normaliser, Perceptron, tanh_
 from agents.policy import Seat
@@ -374,7 +374,7 @@ def test_independent_dealers_learn_apart_and_sharing_ones_together(monkeypatch):
 
 def test_a_reference_policy_holds_the_learner_near(monkeypatch, tmp_path):
     taught, _ = train(monkeypatch, Walk, desk(learning_rate=3e-3), 30)
-    save_policy(tmp_path, taught.policies[0])
+    taught.policies[0].save(tmp_path)
 
     class Contrary(Walk):
         def pay(self, seen, action):
@@ -478,7 +478,7 @@ def test_a_failed_write_leaves_the_last_state(tmp_path, monkeypatch):
 def test_a_saved_policy_plays_as_the_learner_did(monkeypatch, tmp_path):
     config = desk()
     trainer, _ = train(monkeypatch, Walk, config, 5)
-    save_policy(tmp_path, trainer.policies[0])
+    trainer.policies[0].save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["policy.json", "policy.safetensors"]
     policy = agents.load_policy(tmp_path, Seat(config, 0))
     observation = np.array([[1.0, -0.5], [0.5, 0.25]], np.float32)
@@ -492,7 +492,7 @@ def test_a_saved_policy_plays_as_the_learner_did(monkeypatch, tmp_path):
 
 
 def test_a_policy_refuses_a_seat_that_it_did_not_learn_in(tmp_path):
-    save_policy(tmp_path, PPO(desk(), [0], seed=0))
+    PPO(desk(), [0], seed=0).save(tmp_path)
     with pytest.raises(InputError, match=r"observation \[time_left, inventory\], dealer learner has \[inventory"):
         load_policy(tmp_path, Seat(desk(observation=("inventory", "time_left")), 0))
     other = desk().model_dump()

@@ -243,3 +243,14 @@ def test_every_gallery_file_runs(name, tmp_path):
     run = experiments.run(name, set=SHORT | more, out=tmp_path)
     assert run.manifest["complete"] and run.page.exists()
     assert set(run.summary["designs"]) == set(experiment.designs)
+
+
+@pytest.mark.long
+def test_the_quickstarts_learner_scores_higher_than_every_rival(tmp_path):
+    began = time.monotonic()
+    summary = json.loads((experiments.run("quickstart", out=tmp_path).path / "summary.json").read_text())
+    assert time.monotonic() - began < 300
+    against = summary["designs"]["base"]["against"]["learner"]
+    assert set(against) == {"rival_0", "rival_1", "rival_2", "constant"}
+    for rival, difference in against.items():
+        assert difference["objective"]["low"] > 0 and difference["objective"]["verdict"] == "better", rival
