@@ -20,14 +20,20 @@ def tanh_(x: Tensor) -> Tensor:
     return x.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
 
 
-def _relu_backward(gradient: Tensor, output: Tensor) -> Tensor:
-    return torch.ops.aten.threshold_backward(gradient, output, 0.0)
+def tanh_backward_(gradient: Tensor, y: Tensor) -> Tensor:
+    """In place, gradient * (1 - y^2)."""
+    return torch.ops.aten.tanh_backward.grad_input(gradient, y, grad_input=gradient)
 
 
-# activation -> (in place, the gradient of its input given that of its output and the output)
+def relu_backward_(gradient: Tensor, y: Tensor) -> Tensor:
+    """In place, gradient where y > 0."""
+    return torch.ops.aten.threshold_backward.grad_input(gradient, y, 0.0, grad_input=gradient)
+
+
+# activation -> itself, and the gradient of its input from that of its output and the output y; both in place
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    "tanh": (tanh_, torch.ops.aten.tanh_backward),
-    "relu": (torch.relu_, _relu_backward),
+    "tanh": (tanh_, tanh_backward_),
+    "relu": (torch.relu_, relu_backward_),
 }
 
 
@@ -39,11 +45,11 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, activation: str, x: Tensor, *parameters: Tensor) -> Tensor:
-        in_place, _ = ACTIVATIONS[activation]
+        activate_, _ = ACTIVATIONS[activation]
         weights, biases = parameters[0::2], parameters[1::2]
         y = [x]
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            y.append(in_place(torch.addmm(bias[:, None], weight, y[-1])))
+            y.append(activate_(torch.addmm(bias[:, None], weight, y[-1])))
         ctx.activation, ctx.depth = activation, len(weights)
         ctx.save_for_backward(*weights, *y)
         return torch.addmm(biases[-1][:, None], weights[-1], y[-1])
@@ -51,13 +57,13 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
-        _, derivative = ACTIVATIONS[ctx.activation]
+        _, backward_ = ACTIVATIONS[ctx.activation]
         weights, y = ctx.saved_tensors[: ctx.depth], ctx.saved_tensors[ctx.depth :]
         gradients: list[Tensor | None] = []
         for layer in reversed(range(ctx.depth)):
             gradients = [gradient @ y[layer].t(), gradient.sum(1), *gradients]
             if layer > 0:
-                gradient = derivative(weights[layer].t() @ gradient, y[layer])
+                gradient = backward_(weights[layer].t() @ gradient, y[layer])
         return None, None, *gradients
 
 

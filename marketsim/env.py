@@ -26,7 +26,8 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         self.possible_agents = list(config.agents)
         self.agents: list[str] = []
         self._batch = MarketBatch(config, markets=1, seed=seed)
-        self._index = {agent: i for i, agent in enumerate(config.agents)}
+        self._everyone = config.agents
+        self._index = {agent: i for i, agent in enumerate(self._everyone)}
         self._actions = np.zeros((1, len(config.agents), max(self._batch.action_widths)), dtype=np.float32)
         self._rows = {
             agent: self._actions[0, i, :width]
@@ -61,18 +62,17 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         return self._observe(), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, np.ndarray]):
-        agents = self.agents
+        agents, rows = self.agents, self._rows
         for agent in agents:
-            self._rows[agent][:] = actions[agent]
+            rows[agent][:] = actions[agent]
         over = self._batch.step(self._actions, self._quotes_of_others()) is self._last
-        rewards, out = self._reward.tolist(), self._terminated.tolist()
         observation = self._observe()
-        if len(agents) == len(out):
-            reward = dict(zip(agents, rewards, strict=True))
-            terminated = dict(zip(agents, out, strict=True))
-        else:
-            reward = {agent: rewards[self._index[agent]] for agent in agents}
-            terminated = {agent: out[self._index[agent]] for agent in agents}
+        reward = dict(zip(self._everyone, self._reward.tolist()))  # noqa: B905 (a strict zip costs 1% of the step)
+        out = self._terminated.tolist()
+        terminated = dict(zip(self._everyone, out)) if True in out else dict.fromkeys(agents, False)  # noqa: B905
+        if len(agents) < len(out):
+            reward = {agent: reward[agent] for agent in agents}
+            terminated = {agent: terminated[agent] for agent in agents}
         if over:
             self.agents = []
         elif True in out:
@@ -87,7 +87,7 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         """Copies, so that what an agent has seen stays as it was."""
         copied = self._seen.copy()
         if self._even and len(self.agents) == len(copied):
-            return dict(zip(self.agents, copied, strict=True))
+            return dict(zip(self.agents, copied))  # noqa: B905
         return {agent: copied[i, : self._batch.widths[i]] for agent in self.agents for i in (self._index[agent],)}
 
     def render(self) -> None:

@@ -7,6 +7,7 @@ written, and every episode of 96 steps begins with a reset that is timed too. Ac
 from __future__ import annotations
 
 import os
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,8 @@ def _threads_row(config: MarketConfig) -> Row:
         return Row(f"{name}: this machine has one core", None, "x", 1.7, 1.9)
     one, two = (Play(config, MANY_MARKETS, threads) for threads in (1, 2))
     single, double = alternate(REPEATS // 2, one, two)
-    return Row(name, single.best / double.best, "x", 1.7, 1.9)
+    paired = [a / b for a, b in zip(single.seconds, double.seconds, strict=True)]
+    return Row(f"{name}, median of {len(paired)} pairs", statistics.median(paired), "x", 1.7, 1.9)
 
 
 class Play:
