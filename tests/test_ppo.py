@@ -12,8 +12,11 @@ import agents
 from agents import ppo
 from agents.checkpoint import load_policy, load_state, save_state
 from agents.config import Desk
+from agents.exact import evaluate
 from agents.network import Actor, Critic, Normaliser, Perceptron, tanh_
+from agents.optimal import solve
 from agents.policy import Seat
+from agents.policy_map import policy_map
 from agents.ppo import PPO, gae
 from agents.trainer import Trainer
 from marketsim import InputError
@@ -419,6 +422,51 @@ def test_the_best_markup_of_a_one_step_market_is_learned():
     assert markups == pytest.approx([0.5, 0.5], abs=0.08)
 
 
+def test_a_short_training_approaches_the_exact_optimum(tmp_path):
+    """The market of gallery ``optimum`` after 200,000 steps; measured: 65% at the start, 83, 87, 84% for seeds 0, 1, 2."""
+    market = {
+        "steps": 96,
+        "inventory_limit": 20.0,
+        "liquidate": True,
+        "price": {"volatility": 0.15},
+        "venue": {"half_spread": 0.15, "slope": 0.01},
+        "arrivals": "at_most_one",
+        "segments": [
+            {
+                "sizes": (1, 2, 5),
+                "rates": (0.20, 0.10, 0.04),
+                "choice": {"kind": "logit", "intercept": (-1.0, -0.5, 0.0), "sensitivity": (8.0, 6.0, 4.0)},
+            }
+        ],
+    }
+    dealer = {
+        "name": "learner",
+        "observation": ["time_left", "inventory"],
+        "action": {"kind": "ladder", "markup": (-0.2, 1.0)},
+        "reward": [
+            "pnl",
+            {"kind": "inventory_penalty", "weight": 0.01},
+            {"kind": "terminal_inventory_penalty", "weight": 0.05},
+        ],
+        "policy": {
+            "kind": "ppo",
+            "hidden": [32, 32],
+            "minibatches": 4,
+            "learning_rate": 3e-3,
+            "initial_sd": 0.3,
+            "gae_lambda": 0.3,
+        },
+    }
+    config = Desk.model_validate({"market": market, "dealers": [dealer]})
+    trainer = Trainer(config, 0, 32, 200_000)
+    while not trainer.done:
+        trainer.update()
+    trainer.policies[0].save(tmp_path)
+    seat = Seat(config, 0)
+    value = evaluate(config, *policy_map(load_policy(tmp_path, seat), seat))
+    assert value[0, value.shape[1] // 2] > 0.78 * solve(config).optimal
+
+
 # --- keeping and resuming ------------------------------------------------------------------------------
 
 
@@ -521,15 +569,3 @@ def test_rollouts_of_two_lengths_in_one_market_are_refused():
     config = Desk.model_validate({"market": desk().market.model_dump(), "dealers": blocks})
     with pytest.raises(ValueError, match="share one length"):
         Trainer(config, 0, 4, 100)
-
-
-def test_a_short_training_approaches_the_exact_optimum():
-    """The market of gallery ``optimum``, 200,000 steps: 65% of the optimum before, over 80% after (seeds 0 to 2: MEASURED)."""
-    config = parse(ExperimentConfig, read("experiments/gallery/optimum.yaml"))
-    short = {"hidden": (32, 32), "minibatches": 4, "learning_rate": 3e-3, "initial_sd": 0.3, "gae_lambda": 0.3}
-    dealer = config.dealers[0]
-    dealer = dealer.model_copy(update={"policy": dealer.policy.model_copy(update=short)})
-    config = config.model_copy(update={"dealers": (dealer,)})
-    trainer = Trainer(config, 0, 32, 200_000)
-    while not trainer.done:
-        trainer.update()
