@@ -5,6 +5,8 @@ from __future__ import annotations
 from agents.cast import Cast
 from agents.config import Desk
 from agents.policy import Seat, build
+from marketsim.config import MarketConfig
+from marketsim.document import parse
 from marketsim.env import DealerMarketEnv
 
 
@@ -30,6 +32,10 @@ class LearnerEnv(DealerMarketEnv):
         return self._cast.play(self._batch.results[0].observation, self._actions)
 
 
-def learner_env(config: Desk, seed: int = 0) -> LearnerEnv:
-    """A ``pettingzoo.ParallelEnv`` of the learning dealers of a desk; the others are played by their policies."""
-    return LearnerEnv(config, seed)
+def learner_env(config: MarketConfig, seed: int = 0) -> LearnerEnv:
+    """A ``pettingzoo.ParallelEnv`` of the learning dealers; the others are played by their policies.
+
+    ``config``: a ``Desk``, or what ``marketsim.load_config`` returned, which remembers the policies of its file.
+    """
+    desk = config if isinstance(config, Desk) else parse(Desk, config._document)
+    return LearnerEnv(desk, seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from marketsim import observe, rewards
 from marketsim.model import NAME, Listed, Model, NonNegative, Pair, Positive, Probability, Real, as_tuple, tagged
@@ -334,6 +334,7 @@ class MarketConfig(Model):
     units: dict[str, str] = {}
     market: Market
     dealers: Listed[Dealer]
+    _document: Any = PrivateAttr(default=None)  # what it was read from: the layers above find their keys there
 
     @model_validator(mode="after")
     def _dealers_fit(self):

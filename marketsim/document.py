@@ -185,7 +185,10 @@ def load_config(source: str | Path | Mapping[str, Any]) -> MarketConfig:
     """
     from marketsim.config import MarketConfig
 
-    return parse(MarketConfig, locate(Document.of(source) if isinstance(source, Mapping) else read(source)))
+    document = locate(Document.of(source) if isinstance(source, Mapping) else read(source))
+    config = parse(MarketConfig, document)
+    config._document = document
+    return config
 
 
 def locate(document: Document) -> Document:

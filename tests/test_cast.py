@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import agents
+import marketsim
 from agents.cast import Cast
 from agents.config import Desk
 from marketsim import MarketBatch
@@ -92,3 +93,19 @@ def test_a_desk_without_a_learner_has_no_environment():
     config = desk(policy="random")
     with pytest.raises(ValueError, match="none of them learns"):
         agents.learner_env(config)
+
+
+def test_the_learners_environment_of_a_loaded_file(tmp_path):
+    """As in the design: ``agents.learner_env(marketsim.load_config(file))``; the policies come from that file."""
+    file = tmp_path / "desk.yaml"
+    file.write_text(
+        "market: {steps: 5, segments: [{rates: [0.5]}]}\ndealers: [{name: me, policy: ppo}, {name: rival, policy: fixed}]\n"
+    )
+    env = agents.learner_env(marketsim.load_config(file), seed=3)
+    observation, _ = env.reset()
+    assert env.possible_agents == ["me"] and set(observation) == {"me"}
+    steps = 0
+    while env.agents:
+        env.step({"me": env.action_space("me").low})
+        steps += 1
+    assert steps == 5

@@ -177,8 +177,14 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
     root = Path(experiments.__file__).parent.parent
     return subprocess.Popen(
         [*COMMAND, "run", "tiny.yaml", "--json", *words],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(root)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # a suite that runs in the background of a shell has Ctrl-C ignored, and would pass that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def finish(process: subprocess.Popen) -> dict:
