@@ -37,5 +37,8 @@ def learner_env(config: MarketConfig, seed: int = 0) -> LearnerEnv:
 
     ``config``: a ``Desk``, or what ``marketsim.load_config`` returned, which remembers the policies of its file.
     """
-    desk = config if isinstance(config, Desk) else parse(Desk, config._document)
-    return LearnerEnv(desk, seed)
+    if isinstance(config, Desk):
+        return LearnerEnv(config, seed)
+    if config._document is None:
+        raise ValueError("this config names no policies; give a Desk, or what marketsim.load_config returned")
+    return LearnerEnv(parse(Desk, config._document), seed)

@@ -173,9 +173,8 @@ class PPO:
         figures = []
         for _ in range(spec.epochs):
             order = torch.from_numpy(permutations.permutation(len(seen))).to(self.device)
-            shuffled = [
-                column.index_select(-1, order) for column in data
-            ]  # one gather an epoch: minibatches are contiguous
+            # one gather an epoch: minibatches are contiguous
+            shuffled = [column.index_select(-1, order) for column in data]
             for low, high in zip(bounds[:-1], bounds[1:], strict=True):
                 loss, figure = self.loss(*(column[..., low:high] for column in shuffled), old_log_sd=old_log_sd)
                 self.optimiser.zero_grad()

@@ -201,10 +201,10 @@ class MarketBatch:
         """
         if actions is None:
             actions = self._idle
-        elif actions.shape != self._idle.shape or actions.dtype != np.float32 or not actions.flags.c_contiguous:
+        elif actions.shape != self._idle.shape or actions.dtype != np.float32 or not actions.flags.carray:
             if np.shape(actions) != self._idle.shape:
                 raise ValueError(f"actions have shape {np.shape(actions)}, {self._idle.shape} is needed")
-            actions = np.ascontiguousarray(actions, dtype=np.float32)
+            actions = np.array(actions, dtype=np.float32, order="C")  # writeable too: one signature
         self._drive(quotes)
         return self._advance(actions)
 

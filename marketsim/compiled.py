@@ -41,9 +41,10 @@ stage = njit(**_OPTIONS)
 
 
 def kernel(function):
-    """Compile an entry point, cached on disk under that stamp."""
+    """Compile an entry point, cached on disk under that stamp and one of the file it stands in."""
     dispatcher = njit(cache=True, **_OPTIONS)(function)
-    dispatcher._cache._cache_file._source_stamp = _STAMP
+    own_file = Path(function.__code__.co_filename).read_bytes()
+    dispatcher._cache._cache_file._source_stamp = _STAMP + hashlib.sha256(own_file).hexdigest()
     return dispatcher
 
 

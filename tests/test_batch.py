@@ -167,6 +167,19 @@ def test_prices_and_actions_drive_the_same_market(config):
         assert np.array_equal(a.reward, b.reward) and np.array_equal(a.observation, b.observation)
 
 
+def test_actions_of_any_layout_are_the_same_actions(config):
+    """Read-only, strided or float64 actions are copied, and meet the one compiled signature."""
+    actions = actions_of(config, MARKETS)[0]
+    frozen = actions.copy()
+    frozen.flags.writeable = False
+    rewards = []
+    for given in (actions, frozen, np.asfortranarray(actions), actions.astype(np.float64)):
+        batch = marketsim.MarketBatch(config, MARKETS, seed=7)
+        batch.reset()
+        rewards.append(batch.step(given).reward.copy())
+    assert all(np.array_equal(rewards[0], other) for other in rewards[1:])
+
+
 def test_wrong_shapes_and_order_are_refused_with_a_sentence(config):
     batch = marketsim.MarketBatch(config, 4)
     with pytest.raises(RuntimeError, match="reset"):

@@ -33,6 +33,12 @@ def applied(which, x):
     return out
 
 
+def test_a_kernel_is_stamped_with_its_own_file_too():
+    """Else a change of a kernel outside the compiled sources would run as it was before."""
+    ours, engines = (k._cache._cache_file._source_stamp for k in (_apply, rng.draw))
+    assert ours[:64] == engines[:64] and ours[64:] != engines[64:]
+
+
 def test_errors_stay_below_1e_13():
     x = np.concatenate([np.linspace(-700, 700, 200_001), np.linspace(-1, 1, 20_001)])
     assert np.max(np.abs(applied(0, x) / np.exp(x) - 1)) < 1e-13
