@@ -47,6 +47,11 @@ def support(config: MarketConfig, agent: int = 0) -> str | None:
         return "the reward pays nothing for spread, so no markup is best"
     if limits.loss is not None or market.ruin is not None:
         return "a loss limit or ruin depends on more than step and inventory"
+    known = ("markup", "position")
+    other = [name for name, value in limits if name not in known and value != type(limits).model_fields[name].default]
+    if other or (limits.position and limits.position.on_breach == "widen") or config.desk is not None:
+        which = other[0] if other else "position with widen" if config.desk is None else "desk"
+        return f"limit {which}: the optimum is known under markup and position limits alone"
     if np.any(np.isinf(cells["reservation_floor"])) and limits.markup is None:
         return "clients without a reservation pay any markup; limits.markup would bound it"
     return None

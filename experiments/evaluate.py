@@ -25,7 +25,7 @@ from marketsim.measures.paths import Paths
 from marketsim.types import LEDGER, Reason
 
 EPISODE = 0  # the engine's episode that evaluation plays
-_REASONS = (*(reason.name.lower() for reason in Reason), "soft_position", "soft_loss")  # type: ignore[union-attr]
+_REASONS = tuple(prefix + reason.name.lower() for prefix in ("", "soft_") for reason in Reason)  # type: ignore[union-attr]
 
 
 def evaluate(
@@ -109,7 +109,6 @@ class _Played:
         self._reward = np.zeros((N, M))
         self._paths = Paths(N, M)
         self._markouts = Markouts(N, M)
-        self._soft = [batch.tables.dealers[name][:, None] for name in ("position_soft", "loss_soft")]
         self.interventions = np.zeros((len(_REASONS), N), dtype=np.int64)
         self._look()
 
@@ -134,12 +133,10 @@ class _Played:
 
     def _count(self, step: Step) -> None:
         """Count what the guardrails did, and the steps begun past a soft level."""
-        if step.reasons.any():
-            for k, reason in enumerate(Reason):
-                self.interventions[k] += np.count_nonzero(step.reasons & reason, axis=0)
-        for row, soft, state in zip((-2, -1), self._soft, (np.abs(self.inventory), -self.pnl), strict=True):
-            if np.isfinite(soft).any():
-                self.interventions[row] += np.count_nonzero(~(state <= soft), axis=1)
+        for first, bits in ((0, step.reasons), (len(Reason), step.warnings)):
+            if bits.any():
+                for k, reason in enumerate(Reason, start=first):
+                    self.interventions[k] += np.count_nonzero(bits & reason, axis=0)
 
     def episodes(self) -> pd.DataFrame:
         """A row an episode and dealer, see docs/run-folder.md."""
@@ -163,7 +160,7 @@ def _interventions(desk: Desk, counts: np.ndarray, episodes: int) -> pd.DataFram
     rows = []
     for i, (agent, dealer) in enumerate(zip(desk.agents, desk.dealer_of, strict=True)):
         for reason, count in zip(_REASONS, counts[:, i], strict=True):
-            if reason.startswith("soft_") and getattr(getattr(dealer.limits, reason[5:]), "soft", None) is None:
+            if reason.startswith("soft_") and getattr(getattr(dealer.limits, reason[5:], None), "soft", None) is None:
                 continue
             rows.append((agent, reason, int(count), count * per))
     return pd.DataFrame(rows, columns=["dealer", "reason", "count", "per_1000_steps"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,15 +17,22 @@ from marketsim.tables import Tables
 from marketsim.types import (
     AHEAD,
     CASH,
-    DEALER_ROWS,
+    HISTORY,
+    HISTORY_LENGTH,
     INVENTORY,
     LEDGER,
+    LIMITS,
+    LOSSES,
     MID,
+    ORDERS,
     REQUEST,
+    SEEN,
+    Order,
     Price,
 )
 
 _step = Direct(engine.step)
+_FEED = ("misled", "frozen", "lag", "offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class Step:
     """What a step returns: views into the batch's buffers, valid until its next step.
 
     ``observation`` float32 (M, N, width); ``reward`` float64 (M, N); ``terminated``, ``truncated`` bool (M, N);
-    ``ledger`` {term: float64 (M, N)}, see ``types.Ledger``; ``reasons`` uint8 (M, N), bits of ``types.Reason``.
+    ``ledger`` {term: float64 (M, N)}, see ``types.Ledger``; ``reasons`` uint32 (M, N), bits of
+    ``types.Reason``: why the guardrails intervened; ``warnings``: past which soft levels the step began.
     """
 
     observation: np.ndarray
@@ -41,6 +50,7 @@ class Step:
     truncated: np.ndarray
     ledger: Mapping[str, np.ndarray]
     reasons: np.ndarray
+    warnings: np.ndarray
 
 
 class MarketBatch:
@@ -73,13 +83,15 @@ class MarketBatch:
         self.action_widths = tuple(int(w) for w in tables.dealers["width"])
         ring = int(tables.market["ahead"][0]) + 1
         self._market = np.zeros((AHEAD + 2 * ring, M))
-        self._dealer = np.zeros((DEALER_ROWS, N, M))
+        self._dealer = np.zeros((LOSSES + int(tables.dealers["window"].max()), N, M))
+        self._params = tables.market.copy()  # what changes during a run: how the feed is
         self._key = np.zeros(M, dtype=np.uint64)
         self._observation = np.zeros((N, max(self.widths), M), dtype=np.float32)  # transposed views go outside
         self._ledger = np.zeros((len(LEDGER), N, M))
         self._reward = np.zeros((N, M))
         self._terminated = np.zeros((N, M), dtype=bool)
-        self._reasons = np.zeros((N, M), dtype=np.uint8)
+        self._reasons = np.zeros((N, M), dtype=np.uint32)
+        self._warnings = np.zeros((N, M), dtype=np.uint32)
         self._slots = np.full(N, -1, dtype=np.int64)  # where a price-driven dealer's quotes stand, -1: it acts
         self._driven = False
         self._quotes = np.zeros((0, M, int(np.prod(tables.quote_shape))))
@@ -93,7 +105,7 @@ class MarketBatch:
         self._count = np.zeros(1, dtype=np.int64)
         # the compiled step's arguments that never change, in its order
         self._inputs = (
-            *(tables.market, tables.cells, tables.dealers, tables.weights, tables.columns, tables.wanted),
+            *(self._params, tables.cells, tables.dealers, tables.weights, tables.columns, tables.wanted),
             *(tables.regimes, tables.path, self._slots, self._key, self._market, self._dealer),
         )
         written = (
@@ -102,6 +114,7 @@ class MarketBatch:
             self._reward,
             self._terminated,
             self._reasons,
+            self._warnings,
             self._log,
             self._count,
         )
@@ -119,6 +132,7 @@ class MarketBatch:
                 flag,
                 {name: self._ledger[k].T for k, name in enumerate(LEDGER)},
                 self._reasons.T,
+                self._warnings.T,
             )
             for flag in truncated
         )
@@ -184,11 +198,13 @@ class MarketBatch:
             raise ValueError(f"an episode is numbered from 0, not {self.episode}")
         self._step = 0
         self._terminated[:] = False
+        self._params["misled"] = False
+        self._limits_digest = self._digest_limits()
         self._count[0] = 0
         t = self.tables
         for (lo, hi), (work, _, keys) in zip(self._chunks, self._scratch, strict=True):
             engine.reset(
-                t.market, t.dealers, t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
+                self._params, t.dealers, t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
                 self._observation, work, keys, self.seed, self.episode, self.first_market, lo, hi,
             )  # fmt: skip
         return self.results[0].observation
@@ -253,6 +269,8 @@ class MarketBatch:
             for other in others:
                 other.result()
         self._step += 1
+        if self._step == self.steps and self._digest_limits() != self._limits_digest:
+            raise RuntimeError("the limits are not those that the episode began with: somebody wrote into their table")
         if self._count[0] > len(self._log) > 0:
             raise RuntimeError(
                 f"{self._count[0]} requests in a step, more than the {len(self._log)} that were foreseen"
@@ -262,12 +280,38 @@ class MarketBatch:
     def _run(self, actions: np.ndarray, chunk: int) -> None:
         _step.call(*self._inputs, actions, self._quotes, self._hedges, *self._outputs[chunk], self._step)
 
+    # --- governing ---------------------------------------------------------------------------------
+
+    def order(self, agent: int, orders: np.ndarray | int) -> None:
+        """Hold a dealer to ``types.Order`` bits, one int or (M,), from the next step on: until changed, across resets."""
+        self._dealer[ORDERS, agent] = np.asarray(orders) & int(~Order(0))
+
+    def set_feed(self, frozen: bool = False, lag: int = 0, offset: float = 0.0) -> None:
+        """What dealers see of the mid from the next step's end on, until it is set again or reset.
+
+        ``frozen``: what they saw last; ``lag``: the mid of so many steps ago, 20 at most; ``offset``: price units off.
+        They quote around what they see; hedges, clients and the ledger know the mid.
+        """
+        if not 0 <= lag < HISTORY_LENGTH:
+            raise ValueError(f"a feed is 0 to {HISTORY_LENGTH - 1} steps late, not {lag}")
+        if not self._params["misled"][0]:
+            if not (frozen or lag or offset):
+                return
+            self._market[SEEN : SEEN + HISTORY_LENGTH] = self._market[HISTORY : HISTORY + HISTORY_LENGTH]
+            self._params["misled"] = True
+        self._params["frozen"], self._params["lag"], self._params["offset"] = frozen, lag, offset
+
+    def _digest_limits(self) -> bytes:
+        """Of every limit, which nobody changes during an episode."""
+        return hashlib.sha256(b"".join(self.tables.dealers[name].tobytes() for name, _ in LIMITS)).digest()
+
     # --- keeping and restoring ---------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, as plain arrays."""
         return {
             "counters": np.array([self.seed, self.episode, self.first_market, self._step], dtype=np.int64),
+            "feed": np.array([self._params[name][0] for name in _FEED], dtype=np.float64),
             "key": self._key.copy(),
             "market": self._market.copy(),
             "dealer": self._dealer.copy(),
@@ -283,7 +327,10 @@ class MarketBatch:
                 raise ValueError(f"the snapshot's {name} is {snapshot[name].shape}, this batch needs {mine.shape}")
         for name in ("key", "market", "dealer", "observation", "terminated"):
             getattr(self, f"_{name}")[...] = snapshot[name]
+        for name, value in zip(_FEED, snapshot["feed"], strict=True):
+            self._params[name] = value
         self.seed, self.episode, first_market, self._step = (int(x) for x in snapshot["counters"])
+        self._limits_digest = self._digest_limits()
         if first_market != self.first_market:
             raise ValueError(f"the snapshot begins at market {first_market}, this batch at {self.first_market}")
         return self.results[0].observation

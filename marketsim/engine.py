@@ -13,7 +13,8 @@ from marketsim.act import all_finite, asked_hedge, asked_markups, finite_actions
 from marketsim.arrivals import ask_panel, begin_arrivals, inform, next_arrivals
 from marketsim.choice import choose_best, choose_logit, rank_quotes
 from marketsim.compiled import kernel, stage
-from marketsim.guardrails.limits import approve, check_band_of_actions, check_band_of_quotes, let_through
+from marketsim.guardrails.limits import approve
+from marketsim.guardrails.quoting import check_band_of_actions, check_band_of_quotes, largest_quoted, let_through
 from marketsim.ledger import (
     book_hedge,
     book_liquidation,
@@ -37,9 +38,11 @@ from marketsim.types import (
     IMPACT,
     INVENTORY,
     MID,
+    ORDERS,
     RECENT_ASKED,
     RECENT_WON,
-    STOPPED,
+    SEEN,
+    STALE,
     VARIANCE,
     Arrivals,
     Choice,
@@ -96,9 +99,11 @@ def reset(
             market[MID, start + j] = mid[j]
         market[IMPACT, start : start + n] = 0.0
         market[VARIANCE, start : start + n] = 1.0
+        market[STALE, start : start + n] = 0.0
         for i in range(N):
             for row in range(dealer.shape[0]):
-                dealer[row, i, start : start + n] = 0.0
+                if row != ORDERS:
+                    dealer[row, i, start : start + n] = 0.0
             dealer[ALIVE, i, start : start + n] = 1.0
             dealer[RECENT_ASKED, i, start : start + n] = dealers[i].expected_requests
             dealer[RECENT_WON, i, start : start + n] = 0.5 * dealers[i].expected_requests
@@ -108,23 +113,28 @@ def reset(
 
 
 @stage
-def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, lo, n):
+def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, t, lo, n):
     """Stages 2 and 3: what every dealer asks for, and what its limits approve."""
     N = dealer.shape[1]
     mid = market[MID, lo : lo + n]
     clean = all_finite(actions, lo, n)
+    desk = work[at.DESK]
+    if p.desk_position < np.inf:
+        _sum_desk(dealers, dealer, desk, lo, n)
     for i in range(N):
         d = dealers[i]
         inventory = dealer[INVENTORY, i, lo : lo + n]
         cash = dealer[CASH, i, lo : lo + n]
         hedge = work[at.GROUPS + at.HEDGE * N + i]
         quoting = work[at.GROUPS + at.QUOTING * N + i]
-        reducing = work[at.GROUPS + at.REDUCING * N + i]
+        limit = work[at.GROUPS + at.LIMIT * N + i]
         loss = work[at.GROUPS + at.LOSS * N + i]
         rewarded = work[at.GROUPS + at.REWARDED * N + i]
         alive = dealer[ALIVE, i, lo : lo + n]
         finite = work[at.FINITE]
-        reasons = ints[at.REASONS + i]
+        reasons = ints[at.INTEGER_GROUPS + at.REASONS * N + i]
+        warnings = ints[at.INTEGER_GROUPS + at.WARNINGS * N + i]
+        orders = ints[at.INTEGER_GROUPS + at.ORDERS * N + i]
         for j in range(n):
             loss[j] = -(cash[j] + inventory[j] * mid[j])
         for j in range(n):
@@ -142,12 +152,39 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
                 h = hedges[slot, lo + j]
                 hedge[j] = np.rint(h) if abs(h) < np.inf else 0.0
                 finite[j] = 1.0
-        stopped = dealer[STOPPED, i, lo : lo + n]
-        approve(d, inventory, cash, alive, stopped, mid, hedge, finite, quoting, reducing, reasons, n)
+        fired = approve(
+            p, d, i, t, market, dealer, loss, hedge, finite, limit, desk, work[at.VALUE], quoting, orders, reasons,
+            warnings, lo, n,
+        )  # fmt: skip
+        ints[at.INTEGER_GROUPS + at.FIRED * N + i, 0] = fired
         if slot < 0:
-            check_band_of_actions(d, cells, actions, i, quoting, reasons, lo, n)
+            check_band_of_actions(d, cells, actions, i, quoting, work[at.VALUE], reasons, lo, n)
         else:
             check_band_of_quotes(d, cells, quotes, slot, quoting, reasons, lo, n)
+        if d.worst_case_hard < np.inf:
+            bid, ask = work[at.GROUPS + at.LARGEST_BID * N + i], work[at.GROUPS + at.LARGEST_ASK * N + i]
+            largest_quoted(d, i, cells, actions, quotes, slot, orders, fired, bid, ask, lo, n)
+
+
+@stage
+def _sum_desk(dealers, dealer, desk, lo, n):
+    """The desk's inventory."""
+    for j in range(n):
+        desk[j] = 0.0
+    for i in range(dealer.shape[1]):
+        if dealers[i].desk:
+            inventory = dealer[INVENTORY, i, lo : lo + n]
+            for j in range(n):
+                desk[j] += inventory[j]
+
+
+@stage
+def _mislead(market, t, who, signed_size, markup, k, lo):
+    """Dealers quote around the price that they see: their markups, measured from the mid."""
+    for a in range(k):
+        m = lo + who[a]
+        error = market[SEEN + t % HISTORY_LENGTH, m] - market[MID, m]
+        markup[a] += -error if signed_size[a] > 0.0 else error
 
 
 @stage
@@ -187,12 +224,21 @@ def _serve(
     )
     if p.informed:
         inform(p, cells, key, market, t, r, who, cell, informed, k, lo)
+    desk = work[at.DESK]
+    if p.desk_position < np.inf:
+        for a in range(k):
+            desk[a] = 0.0
+        for i in range(N):
+            if dealers[i].desk:
+                for a in range(k):
+                    desk[a] += dealer[INVENTORY, i, lo + who[a]]
     if p.panels:
         ask_panel(cells, key, r, who, cell, work[at.TAKEN], work, asked, k, N)
-    column = ints[at.COLUMN]
+    column, reference = ints[at.COLUMN], work[at.REFERENCE]
     for a in range(k):
         signed_size[a] = cells[cell[a]].signed_size
         column[a] = cells[cell[a]].ladder
+        reference[a] = cells[cell[a]].reference
     for i in range(N if p.panels else 1):
         skew, row = work[at.GROUPS + at.SKEW * N + i], work[asked + i]
         for a in range(k):
@@ -207,22 +253,15 @@ def _serve(
             for a in range(k):
                 markup[a] = quotes[slot, lo + who[a], cells[cell[a]].quote]
         inventory = dealer[INVENTORY, i, lo : lo + n]
-        quoting, reducing = work[at.GROUPS + at.QUOTING * N + i], work[at.GROUPS + at.REDUCING * N + i]
-        reasons = ints[at.REASONS + i]
         let_through(
-            d,
-            who,
-            signed_size,
-            inventory,
-            quoting,
-            reducing,
-            work[asked + i],
-            markup,
-            work[cans + i],
-            work[at.BEST],
-            reasons,
-            k,
-        )
+            p, d, who, signed_size, reference, inventory, work[at.GROUPS + at.LIMIT * N + i], desk,
+            work[at.GROUPS + at.LARGEST_BID * N + i], work[at.GROUPS + at.LARGEST_ASK * N + i],
+            work[at.GROUPS + at.QUOTING * N + i], ints[at.INTEGER_GROUPS + at.ORDERS * N + i],
+            ints[at.INTEGER_GROUPS + at.FIRED * N + i, 0], work[asked + i], markup, work[cans + i], work[at.SECOND],
+            work[at.BEST], ints[at.INTEGER_GROUPS + at.REASONS * N + i], k,
+        )  # fmt: skip
+        if p.misled:
+            _mislead(market, t, who, signed_size, markup, k, lo)
     rank_quotes(work, markups, N, best, second, leader, k)
     if p.logit:
         intercept, sensitivity = work[at.INTERCEPT], work[at.SENSITIVITY]
@@ -303,7 +342,7 @@ def _request_rounds(
 @kernel
 def step(
     params, cells, dealers, weights, columns, wanted, regimes, path, slots, key, market, dealer, actions, quotes, hedges,
-    observation, ledger, reward, terminated, reasons_out, log, count, work, ints, keys, first, lo, hi, t,
+    observation, ledger, reward, terminated, reasons_out, warnings_out, log, count, work, ints, keys, first, lo, hi, t,
 ):  # fmt: skip
     """Carry markets ``lo:hi`` from step t to t+1: the eight stages of docs/market.md.
 
@@ -319,7 +358,7 @@ def step(
         _keys(key, keys, 1, t + p.ahead - 1, start, n)
         move_price(p, regimes, path, keys[1], market, t + p.ahead - 1, start, n)
 
-        _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, start, n)
+        _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, t, start, n)
 
         mid = market[MID, start : start + n]
         total_hedge = work[at.TOTAL_HEDGE]
@@ -343,14 +382,16 @@ def step(
             move[j] = price[j] + impact[j] - mid[j]
         for j in range(n):
             mid[j] = price[j] + impact[j]
-        remember_market(p, market, t, mid, move, start, n)
 
         last = t + 1 == p.steps
         for i in range(N):
             d = dealers[i]
             inventory = dealer[INVENTORY, i, start : start + n]
             cash = dealer[CASH, i, start : start + n]
-            book_mark(dealer, ledger, i, move, ints[at.REASONS + i], reasons_out, p.panels, start, n)
+            reasons, warnings = at.INTEGER_GROUPS + at.REASONS * N + i, at.INTEGER_GROUPS + at.WARNINGS * N + i
+            book_mark(dealer, ledger, i, move, ints[reasons], reasons_out, p.panels, start, n)
+            for j in range(n):
+                warnings_out[i, start + j] = ints[warnings, j]
             held, loss_after = work[at.HELD], work[at.LOSS_AFTER]
             for j in range(n):
                 held[j] = inventory[j]
@@ -366,6 +407,7 @@ def step(
             )  # fmt: skip
             skew = work[at.GROUPS + at.SKEW * N + (i if p.panels else 0)]
             remember_dealer(market, dealer, ledger, i, t, mid, skew, start, n)
+        remember_market(p, market, t, mid, move, start, n)  # last: it takes the move for what dealers saw of it
         observe(
             p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, t + 1, start, n
         )

@@ -114,8 +114,11 @@ def book_mark(dealer, ledger, i, move, reasons, out, panels, lo, n):
         count[j] = 0.0
     if fired:
         for j in range(n):
-            r = np.int32(reasons[j])
-            count[j] = (r & 1) + ((r >> 1) & 1) + ((r >> 2) & 1) + ((r >> 3) & 1) + ((r >> 4) & 1)
+            r = np.int32(reasons[j])  # its bits are counted in pairs, fours, eights (Warren 2002, 5-1)
+            r -= (r >> 1) & 0x55555555
+            r = (r & 0x33333333) + ((r >> 2) & 0x33333333)
+            r = (r + (r >> 4)) & 0x0F0F0F0F
+            count[j] = (r + (r >> 8) + (r >> 16)) & 0x3F
     if not panels and i > 0:
         for term in (Ledger.REQUESTED, Ledger.ASKED):
             first = ledger[term, 0, lo : lo + n]

@@ -23,6 +23,8 @@ from marketsim.types import (
     RECENT_LOTS,
     RECENT_RIVAL_MARKUP,
     RECENT_WON,
+    SEEN,
+    STALE,
     VARIANCE,
     Ledger,
 )
@@ -76,10 +78,28 @@ def remember_market(p, market, t, mid, move, lo, n):
     slot = market[HISTORY + (t + 1) % HISTORY_LENGTH, lo : lo + n]
     per_sd = 1.0 / p.move_sd if p.move_sd > 0.0 else 0.0
     for j in range(n):
+        slot[j] = mid[j]
+    if p.misled:
+        see(p, market, t, move, lo, n)
+    if p.feed:
+        stale = market[STALE, lo : lo + n]
+        for j in range(n):
+            stale[j] = stale[j] + 1.0 if move[j] == 0.0 else 0.0
+    for j in range(n):
         z = move[j] * per_sd
         variance[j] += (z * z - variance[j]) * RECENT
+
+
+@stage
+def see(p, market, t, move, lo, n):
+    """What dealers see of S_{t+1}: late, wrong or standing still, as the feed is. ``move`` becomes that of what they see."""
+    now = market[SEEN + t % HISTORY_LENGTH, lo : lo + n]
+    after = market[SEEN + (t + 1) % HISTORY_LENGTH, lo : lo + n]
+    source = market[HISTORY + (t + 1 - p.lag) % HISTORY_LENGTH, lo : lo + n]
     for j in range(n):
-        slot[j] = mid[j]
+        after[j] = now[j] if p.frozen else source[j] + p.offset
+    for j in range(n):
+        move[j] = after[j] - now[j]
 
 
 @stage
@@ -117,7 +137,8 @@ def remember_dealer(market, dealer, ledger, i, t, mid, asked_skew, lo, n):
 @stage
 def look_at_market(p, wanted, market, features, first, t, lo, n):
     """What is the same for every dealer at step t, into rows ``first + name`` of ``features``, where ``wanted``."""
-    mid = market[MID, lo : lo + n]
+    ring = SEEN if p.misled else HISTORY
+    mid = market[ring + t % HISTORY_LENGTH, lo : lo + n]
     if wanted[_TIME_LEFT]:
         time_left = (p.steps - t) / p.steps
         row = features[first + _TIME_LEFT]
@@ -126,7 +147,7 @@ def look_at_market(p, wanted, market, features, first, t, lo, n):
     for name, k in ((_MID_MOVE_1, 1), (_MID_MOVE_5, 5), (_MID_MOVE_20, 20)):
         if wanted[name]:
             scale = 1.0 / (p.move_sd * math.sqrt(k)) if p.move_sd > 0.0 else 0.0
-            past = market[HISTORY + (t - k) % HISTORY_LENGTH, lo : lo + n]
+            past = market[ring + (t - k) % HISTORY_LENGTH, lo : lo + n]
             row = features[first + name]
             for j in range(n):
                 row[j] = (mid[j] - past[j]) * scale
@@ -138,8 +159,8 @@ def look_at_market(p, wanted, market, features, first, t, lo, n):
             v = variance[j]
             row[j] = log(v if v > _VARIANCE_FLOOR else _VARIANCE_FLOOR) * scale
     if wanted[_REGIME]:
-        ring = p.ahead + 1
-        regime = market[AHEAD + ring + t % ring, lo : lo + n]
+        ahead = p.ahead + 1
+        regime = market[AHEAD + ahead + t % ahead, lo : lo + n]
         row = features[first + _REGIME]
         for j in range(n):
             row[j] = regime[j]

@@ -23,11 +23,15 @@ BLOCK = 1024  # markets a stage handles at once: large enough that rounds of few
     HELD,
     LOSS_AFTER,
     FINITE,
+    VALUE,
+    REFERENCE,  # markup of the request's cell
+    DESK,  # the desk's inventory
     GROUPS,
-) = range(18)
-MARKUP, CAN, WEIGHT, QUOTING, REDUCING, HEDGE, ASKED, SKEW, LOSS, REWARDED, AFTER = range(11)
-# Rows of integers; REASONS and on: one a dealer.
-WHO, CELL, INFORMED, COLUMN, REASONS = range(5)
+) = range(21)
+MARKUP, CAN, WEIGHT, QUOTING, LIMIT, LARGEST_BID, LARGEST_ASK, HEDGE, ASKED, SKEW, LOSS, REWARDED, AFTER = range(13)
+# Rows of integers, then groups of one row a dealer. FIRED: the bits of a block's orders together, in its first entry.
+WHO, CELL, INFORMED, COLUMN, INTEGER_GROUPS = range(5)
+REASONS, WARNINGS, ORDERS, FIRED, INTEGERS_AFTER = range(5)
 FEATURES = 16  # one a name of the catalogue of observations
 
 
@@ -36,6 +40,6 @@ def scratch(dealers: int, markets: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     width = min(BLOCK, markets)
     return (
         np.zeros((GROUPS + AFTER * dealers + FEATURES, width)),
-        np.zeros((REASONS + dealers, width), dtype=np.uint32),
+        np.zeros((INTEGER_GROUPS + INTEGERS_AFTER * dealers, width), dtype=np.uint32),
         np.zeros((3, width), dtype=np.uint64),
     )

@@ -6,13 +6,39 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import lambertw
 
 from marketsim import observe, rewards
-from marketsim.config import BestPrice, Gbm, Logit, MarketConfig, Regime, Replay, Skew
-from marketsim.types import ASK, BID, CELL, DEALER, MARKET, UNLIMITED, Action, Arrivals, Choice, Hedge, OnBreach, Price
+from marketsim.config import (
+    BestPrice,
+    Gbm,
+    Limits,
+    Logit,
+    MarketConfig,
+    Regime,
+    Replay,
+    Skew,
+    SlippageLimit,
+    Venue,
+)
+from marketsim.types import (
+    ASK,
+    BID,
+    CELL,
+    DEALER,
+    MARKET,
+    UNLIMITED,
+    Action,
+    Arrivals,
+    Choice,
+    Hedge,
+    OnBreach,
+    Price,
+    Reason,
+)
 
 
 @dataclass(frozen=True)
@@ -184,6 +210,8 @@ def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.nda
     row["logit"] = any(isinstance(s.choice, Logit) for s in m.segments)
     row["best_price"] = any(isinstance(s.choice, BestPrice) for s in m.segments)
     row["rival_markup"] = any("rival_markup" in d.observation for d in config.dealers)
+    row["feed"] = any(d.limits.feed is not None for d in config.dealers)
+    row["desk_position"] = _level(config.desk and config.desk.position.hard)
     row["dt"] = m.dt
     row["move_sd"] = move_sd(config, path)
     if not isinstance(m.price, Replay):
@@ -198,7 +226,7 @@ def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.nda
     return row
 
 
-def _level(level: float | None) -> float:
+def _level(level: Any) -> float:
     return UNLIMITED if level is None else level
 
 
@@ -219,16 +247,8 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
             row["hedge"] = Hedge.FRACTION
         else:
             row["hedge"], row["hedge_lots"] = Hedge.LOTS, action.hedge
-        band, position, loss = limits.markup, limits.position, limits.loss
-        row["band_low"], row["band_high"] = (band.low, band.high) if band else (-UNLIMITED, UNLIMITED)
-        row["markup_on_breach"] = OnBreach[(band.on_breach if band else "clip").upper()]
-        hard = min(position.hard if position else UNLIMITED, config.market.inventory_limit or UNLIMITED)
-        row["position_hard"] = math.floor(hard) if hard < UNLIMITED else UNLIMITED  # inventory is in whole lots
-        row["position_soft"] = _level(position.soft if position else None)
-        row["position_on_breach"] = OnBreach[(position.on_breach if position else "clip").upper()]
-        row["loss_hard"] = _level(loss.hard if loss else None)
-        row["loss_soft"] = _level(loss.soft if loss else None)
-        row["loss_on_breach"] = OnBreach[(loss.on_breach if loss else "flatten").upper()]
+        hard = _limits(row, limits, config, float(market["move_sd"][0]))
+        row["desk"] = config.desk is not None and (config.desk.dealers is None or dealer.name in config.desk.dealers)
         row["ruin"] = _level(config.market.ruin)
         scale = hard if hard < UNLIMITED else 20.0
         row["inventory_scale"] = scale
@@ -241,6 +261,52 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
             if term.kind == "flow_target":
                 row["flow_target"] = float(term.target or 0.0)
     return rows
+
+
+_LASTING = {"loss": Reason.LOSS, "drawdown": Reason.DRAWDOWN}  # limits in force until reset, whatever they do
+_STATE = {**_LASTING, "rolling_loss": Reason.ROLLING_LOSS, "time_at_limit": Reason.TIME_AT_LIMIT, "feed": Reason.FEED}
+
+
+def _limits(row: Any, limits: Limits, config: MarketConfig, sd: float) -> float:
+    """Write a dealer's limits into its row; return its position limit in lots."""
+    band, position, feed, hedge = limits.markup, limits.position, limits.feed, limits.hedge
+    row["band_low"], row["band_high"] = (band.low, band.high) if band else (-UNLIMITED, UNLIMITED)
+    for name in ("markup", "position", "hedge", "slippage", *_STATE):
+        limit = getattr(limits, name)
+        row[f"{name}_on_breach"] = OnBreach[limit.on_breach.upper()] if limit else OnBreach.CLIP
+    for name in ("loss", "rolling_loss", "drawdown", "time_at_limit"):
+        limit = getattr(limits, name)
+        row[f"{name}_soft"], row[f"{name}_hard"] = _level(limit and limit.soft), _level(limit and limit.hard)
+    for name in ("size", "worst_case", "hedge"):
+        limit = getattr(limits, name)
+        row[f"{name}_hard"] = _level(limit and limit.hard)
+    hard = min(_level(position and position.hard), _level(config.market.inventory_limit))
+    row["position_soft"] = _level(position and position.soft)
+    row["position_hard"] = math.floor(hard) if hard < UNLIMITED else UNLIMITED  # inventory is in whole lots
+    row["hedge_hard"] = math.floor(hedge.hard) if hedge else UNLIMITED
+    row["window"] = limits.rolling_loss.steps if limits.rolling_loss else 0
+    row["limit_level"] = _level(limits.time_at_limit and limits.time_at_limit.level)
+    row["jump"] = feed.jump * sd if feed and feed.jump is not None else UNLIMITED
+    row["stale"] = _level(feed and feed.frozen)
+    row["low_price"] = feed.above if feed else -UNLIMITED
+    row["slippage_lots"] = _slippage_lots(limits.slippage, config.market.venue)
+    row["widen"], row["pace"] = limits.widen, _level(limits.pace)
+    row["lasting"] = sum(
+        reason
+        for name, reason in _STATE.items()
+        if (limit := getattr(limits, name)) and (name in _LASTING or limit.on_breach == "halt")
+    )
+    return hard
+
+
+def _slippage_lots(limit: SlippageLimit | None, venue: Venue) -> float:
+    """The most lots whose cost a lot, half_spread + slope h + fee, is within the limit."""
+    if limit is None:
+        return UNLIMITED
+    room = limit.hard - venue.half_spread - venue.fee
+    if room < 0:
+        return 0.0
+    return math.floor(room / venue.slope + 1e-9) if venue.slope > 0 else UNLIMITED
 
 
 def _weights(config: MarketConfig) -> np.ndarray:

@@ -43,10 +43,25 @@ class Hedge(IntEnum):
 
 
 class OnBreach(IntEnum):
-    REJECT = 0
-    CLIP = 1
+    """What a limit does to what was asked for; the orders that follow are ``guardrails.limits.RESPONSE``."""
+
+    REJECT = 0  # not at all
+    CLIP = 1  # as far as the limit lets it
     REDUCE_ONLY = 2
     FLATTEN = 3
+    WIDEN = 4
+    HALT = 5  # as reject, and until reset
+
+
+class Order(IntFlag):
+    """What the guardrails hold a dealer to in a step: by a limit that failed, or from outside (``MarketBatch.order``)."""
+
+    NO_QUOTES = 1
+    NO_HEDGE = 2
+    REDUCE_ONLY = 4  # hedges and requests only towards flat
+    FLATTEN = 8  # the hedge is -q, ``pace`` lots a step at most
+    WIDEN = 16  # markups grow by ``widen`` reference markups
+    QUARTER = 32  # of the limits in lots
 
 
 class Reason(IntFlag):
@@ -54,9 +69,19 @@ class Reason(IntFlag):
 
     NON_FINITE = 1  # a NaN or inf in an action: all quotes and the hedge withdrawn
     MARKUP = 2  # a markup outside the band: the cell withdrawn, or the markup clipped
-    HEDGE = 4  # a hedge past the position limit, or replaced by reduce-only or flatten
-    POSITION = 8  # a request not quoted because it would carry the dealer past its limit
+    HEDGE = 4  # the approved hedge is not the one that was asked for
+    POSITION = 8  # a request not quoted: it would carry the dealer past its limit, or away from flat under reduce-only
     LOSS = 16  # the episode loss stop is in force
+    SIZE = 32  # a request not quoted: larger than the dealer may quote
+    WORST_CASE = 64  # a request not quoted: the largest size quoted on its side might carry the dealer past the limit
+    DESK = 128  # a hedge or request held back by the desk's position limit
+    ROLLING_LOSS = 256
+    DRAWDOWN = 512
+    FEED = 1024  # the price seen jumped, stood still, or is no price
+    TIME_AT_LIMIT = 2048
+    HEDGE_SIZE = 4096
+    SLIPPAGE = 8192  # a hedge whose cost a lot is above the limit
+    ORDERED = 16384  # orders from outside are in force
 
 
 # One row: the market. Per-step figures are already multiplied by dt.
@@ -72,6 +97,10 @@ MARKET = np.dtype(
         ("logit", "i8"),  # any segment with this choice
         ("best_price", "i8"),
         ("rival_markup", "i8"),  # any dealer observes it
+        ("feed", "i8"),  # any dealer has limits on the feed
+        ("misled", "i8"),  # what dealers see of the mid is not, or was not, the mid: ``MarketBatch.set_feed``
+        ("frozen", "i8"),  # the feed stands still
+        ("lag", "i8"),  # steps by which it is late
         ("dt", "f8"),
         ("mid", "f8"),  # F_0 (unused by replay)
         ("drift", "f8"),  # brownian: price units a step; gbm: log-drift a step, -sigma^2 dt/2 included
@@ -81,6 +110,8 @@ MARKET = np.dtype(
         ("slope", "f8"),
         ("impact", "f8"),
         ("fee", "f8"),
+        ("offset", "f8"),  # price units by which the feed is wrong
+        ("desk_position", "f8"),  # lots: limit on the sum over the dealers of the desk
         ("intensity", "f8"),  # sum of the cells' rates: expected requests a step
         ("survival", "f8"),  # e^-intensity
     ]
@@ -114,27 +145,57 @@ CELL = np.dtype(
     ]
 )
 
+# All that the guardrails act by; nobody changes it during an episode.
+LIMITS = [
+    ("markup_on_breach", "i8"),  # OnBreach of each limit
+    ("position_on_breach", "i8"),
+    ("loss_on_breach", "i8"),
+    ("rolling_loss_on_breach", "i8"),
+    ("drawdown_on_breach", "i8"),
+    ("feed_on_breach", "i8"),
+    ("time_at_limit_on_breach", "i8"),
+    ("hedge_on_breach", "i8"),
+    ("slippage_on_breach", "i8"),
+    ("desk", "i8"),  # 1: the desk's limit counts it
+    ("window", "i8"),  # steps of the rolling loss, 0 = no such limit
+    ("lasting", "i8"),  # Reason bits of the limits whose orders stay in force until reset
+    ("band_low", "f8"),
+    ("band_high", "f8"),
+    ("position_soft", "f8"),
+    ("position_hard", "f8"),
+    ("loss_soft", "f8"),
+    ("loss_hard", "f8"),
+    ("rolling_loss_soft", "f8"),
+    ("rolling_loss_hard", "f8"),
+    ("drawdown_soft", "f8"),
+    ("drawdown_hard", "f8"),
+    ("size_hard", "f8"),  # lots of a request
+    ("worst_case_hard", "f8"),  # lots
+    ("jump", "f8"),  # price units that the feed may move in a step
+    ("stale", "f8"),  # steps that it may stand still
+    ("low_price", "f8"),  # the feed must be above it
+    ("limit_level", "f8"),  # lots: from here on a dealer is at its limit
+    ("time_at_limit_soft", "f8"),  # steps
+    ("time_at_limit_hard", "f8"),
+    ("hedge_hard", "f8"),  # lots a step
+    ("slippage_lots", "f8"),  # the most lots whose cost a lot is within the limit
+    ("widen", "f8"),  # reference markups
+    ("pace", "f8"),  # lots a step in which a dealer is flattened
+    ("ruin", "f8"),
+]
+
 # One row a dealer: its action map, its limits and its scales.
 DEALER = np.dtype(
     [
+        *LIMITS,
         ("action", "i8"),  # Action
         ("hedge", "i8"),  # Hedge
         ("width", "i8"),  # components of its action
         ("hedge_column", "i8"),  # where the hedge stands in its action
-        ("markup_on_breach", "i8"),  # OnBreach: REJECT or CLIP
-        ("position_on_breach", "i8"),
-        ("loss_on_breach", "i8"),  # OnBreach: REJECT, REDUCE_ONLY or FLATTEN
         ("markup_low", "f8"),  # action map: ladder markup or half-spread range
         ("markup_high", "f8"),
         ("skew_max", "f8"),
         ("hedge_lots", "f8"),
-        ("band_low", "f8"),  # limits
-        ("band_high", "f8"),
-        ("position_soft", "f8"),
-        ("position_hard", "f8"),
-        ("loss_soft", "f8"),
-        ("loss_hard", "f8"),
-        ("ruin", "f8"),
         ("inventory_scale", "f8"),  # observation scales
         ("pnl_scale", "f8"),
         ("expected_requests", "f8"),  # a step, of those this dealer is asked
@@ -180,17 +241,22 @@ REQUEST = np.dtype(
     ]
 )
 
-# Rows of the state. ``market`` is (rows, M): the rings at its end hold S over the last 20 steps and, for
-# F and the regime, the steps that the price model has run ahead. ``dealer`` is (rows, N, M).
-MID, IMPACT, VARIANCE, START, HISTORY = range(5)
+# Rows of the state. ``market`` is (rows, M): the rings at its end hold S and what dealers saw of it over the last 20
+# steps and, for F and the regime, the steps that the price model has run ahead. ``dealer`` is (rows, N, M).
+MID, IMPACT, VARIANCE, START, STALE, HISTORY = range(6)  # STALE: steps since the feed last moved
 HISTORY_LENGTH = 21
-AHEAD = HISTORY + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regime of its move ahead + 1 rows further
+SEEN = HISTORY + HISTORY_LENGTH  # kept only while dealers are misled
+AHEAD = SEEN + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regime of its move ahead + 1 rows further
 
 (
     INVENTORY,
     CASH,
     ALIVE,  # 1, or 0 once terminated by ruin
-    STOPPED,  # 1 once the episode loss stop is in force
+    STOPPED,  # Order bits in force until reset
+    STOPPED_BY,  # Reason bits of the limits that gave them
+    ORDERS,  # Order bits from outside, in force until changed, across resets too
+    PEAK,  # highest P&L since reset
+    AT_LIMIT,  # steps in a row that began at the limit
     WON_LOTS,  # since reset, kept for a dealer rewarded by flow_target
     REQUESTED_LOTS,
     RECENT_ASKED,  # the averages behind the observations
@@ -201,8 +267,8 @@ AHEAD = HISTORY + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regi
     RECENT_GAIN,
     RECENT_LOTS,
     NET,  # a ring of MARKOUT_STEPS rows: lots bought - sold, for the mark-out
-) = range(14)
+) = range(18)
 MARKOUT_STEPS = 5
 LOTS = NET + MARKOUT_STEPS  # a ring: lots bought + sold
-DEALER_ROWS = LOTS + MARKOUT_STEPS
+LOSSES = LOTS + MARKOUT_STEPS  # a ring of as many rows as the longest window of a rolling loss: the loss since reset
 RECENT = 1.0 / 20.0  # weight of the newest step in those averages

@@ -36,7 +36,7 @@ class Row:
     def _reaches(self, bound: float | None) -> bool | None:
         if bound is None or self.value is None:
             return None
-        return self.value <= bound if self.unit == "s" else self.value >= bound
+        return self.value <= bound if self.unit in ("s", "ms", "us", "ns") else self.value >= bound
 
 
 @dataclass(frozen=True)

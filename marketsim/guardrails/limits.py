@@ -1,160 +1,262 @@
-"""The limit stage: what a dealer asks for goes on to the market only as far as these let it.
+"""The limit stage on a dealer's state and hedge: every limit is looked at, and what fails becomes orders.
 
-Every check is written ``value <= limit``, so that NaN fails. Hard levels act here; soft levels take
-nothing away and are counted by reports. The rules stand in docs/market.md, in the order used here.
+Every check is written ``value <= limit``, so that NaN fails. Hard levels act here, soft levels only warn. Which
+requests a dealer may still quote is ``quoting``'s; the rules stand in docs/market.md, in the order used here.
 """
 
 import numpy as np
 
-from marketsim.act import affine, side_markup
 from marketsim.compiled import stage
-from marketsim.types import Action, OnBreach, Reason
+from marketsim.types import (
+    ALIVE,
+    AT_LIMIT,
+    HISTORY,
+    HISTORY_LENGTH,
+    INVENTORY,
+    LOSSES,
+    ORDERS,
+    PEAK,
+    SEEN,
+    STALE,
+    STOPPED,
+    STOPPED_BY,
+    OnBreach,
+    Order,
+    Reason,
+)
 
-_REJECT, _CLIP = int(OnBreach.REJECT), int(OnBreach.CLIP)
-_REDUCE_ONLY, _FLATTEN = int(OnBreach.REDUCE_ONLY), int(OnBreach.FLATTEN)
-_LADDER = int(Action.LADDER)
-_NON_FINITE, _MARKUP, _HEDGE = np.int64(Reason.NON_FINITE), np.int64(Reason.MARKUP), np.int64(Reason.HEDGE)
-_POSITION, _LOSS = np.int64(Reason.POSITION), np.int64(Reason.LOSS)
+_NO_QUOTES, _NO_HEDGE, _FLATTEN = np.uint32(Order.NO_QUOTES), np.uint32(Order.NO_HEDGE), np.uint32(Order.FLATTEN)
+_REDUCE_ONLY, _WIDEN, _QUARTER = np.uint32(Order.REDUCE_ONLY), np.uint32(Order.WIDEN), np.uint32(Order.QUARTER)
+_REJECT, _REDUCES, _FLATTENS, _WIDENS, _HALT = (
+    int(OnBreach.REJECT),
+    int(OnBreach.REDUCE_ONLY),
+    int(OnBreach.FLATTEN),
+    int(OnBreach.WIDEN),
+    int(OnBreach.HALT),
+)
+_NON_FINITE, _HEDGE, _DESK = np.uint32(Reason.NON_FINITE), np.uint32(Reason.HEDGE), np.uint32(Reason.DESK)
+_LOSS, _ROLLING_LOSS, _DRAWDOWN = np.uint32(Reason.LOSS), np.uint32(Reason.ROLLING_LOSS), np.uint32(Reason.DRAWDOWN)
+_FEED, _TIME_AT_LIMIT, _ORDERED = np.uint32(Reason.FEED), np.uint32(Reason.TIME_AT_LIMIT), np.uint32(Reason.ORDERED)
+_HEDGE_SIZE, _SLIPPAGE, _POSITION = np.uint32(Reason.HEDGE_SIZE), np.uint32(Reason.SLIPPAGE), np.uint32(Reason.POSITION)
+_NOTHING, _ALL = np.uint32(0), np.uint32(63)
+_KEPT = np.uint32(8)  # orders that stay in force until reset stand eight bits higher, too
 
 
 @stage
-def approve(d, inventory, cash, alive, stopped, mid, hedge, finite, quoting, reducing, reasons, n):
-    """Loss stop, position and reduce-only: approve the hedge, and say who may quote at all.
+def response(on_breach):
+    """The orders that a failed limit gives."""
+    if on_breach == _REDUCES:
+        return _REDUCE_ONLY
+    if on_breach == _FLATTENS:
+        return _NO_QUOTES | _FLATTEN
+    if on_breach == _WIDENS:
+        return _WIDEN
+    return kept(_NO_QUOTES | _NO_HEDGE) if on_breach == _HALT else _NO_QUOTES | _NO_HEDGE
 
-    In: what was asked (``hedge``; ``finite`` 0 where the action was not). Out: the approved ``hedge``;
-    ``quoting`` 1 where the dealer may quote, ``reducing`` 1 where only towards flat; the first reasons.
+
+@stage
+def kept(given):
+    """These orders, in force until reset."""
+    return np.uint32(given | (given << _KEPT))
+
+
+@stage
+def hold(value, soft, hard, given, reason, orders, reasons, warnings, n):
+    """One limit in every market: where not ``value <= hard``, its reason and orders; past ``soft``, a warning."""
+    if hard < np.inf:
+        for j in range(n):
+            reasons[j] |= _NOTHING if value[j] <= hard else reason
+        for j in range(n):
+            orders[j] |= _NOTHING if value[j] <= hard else given
+    if soft < np.inf:
+        for j in range(n):
+            warnings[j] |= _NOTHING if value[j] <= soft else reason
+
+
+@stage
+def check_state(p, d, i, t, market, dealer, loss, value, orders, reasons, warnings, lo, n):
+    """All limits on the state at a step's start. Out: ``orders``, ``reasons`` and ``warnings``; ``value`` is scratch.
+
+    Loss stop and drawdown, and whatever halts, give orders that stay in force until reset.
     """
     for j in range(n):
-        quoting[j] = alive[j] * finite[j]
+        reasons[j] = _NOTHING
     for j in range(n):
-        reducing[j] = 0.0
+        warnings[j] = _NOTHING
     for j in range(n):
-        hedge[j] *= alive[j]
+        orders[j] = _NOTHING
+    given = kept(response(d.loss_on_breach))
+    hold(loss, d.loss_soft, d.loss_hard, given, _LOSS, orders, reasons, warnings, n)
+    if d.drawdown_hard < np.inf or d.drawdown_soft < np.inf:
+        peak = dealer[PEAK, i, lo : lo + n]
+        for j in range(n):
+            peak[j] = -loss[j] if -loss[j] > peak[j] else peak[j]
+        for j in range(n):
+            value[j] = peak[j] + loss[j]
+        given = kept(response(d.drawdown_on_breach))
+        hold(value, d.drawdown_soft, d.drawdown_hard, given, _DRAWDOWN, orders, reasons, warnings, n)
+    if d.window > 0:
+        before = dealer[LOSSES + t % d.window, i, lo : lo + n]
+        for j in range(n):
+            value[j] = loss[j] - before[j]
+        for j in range(n):
+            before[j] = loss[j]
+        given = response(d.rolling_loss_on_breach)
+        hold(value, d.rolling_loss_soft, d.rolling_loss_hard, given, _ROLLING_LOSS, orders, reasons, warnings, n)
+    inventory = dealer[INVENTORY, i, lo : lo + n]
+    if d.position_soft < np.inf:
+        for j in range(n):
+            value[j] = abs(inventory[j])
+        hold(value, d.position_soft, np.inf, _NOTHING, _POSITION, orders, reasons, warnings, n)
+    if d.limit_level < np.inf:
+        steps = dealer[AT_LIMIT, i, lo : lo + n]
+        for j in range(n):
+            steps[j] = 0.0 if abs(inventory[j]) < d.limit_level else steps[j] + 1.0
+        given = response(d.time_at_limit_on_breach)
+        hold(steps, d.time_at_limit_soft, d.time_at_limit_hard, given, _TIME_AT_LIMIT, orders, reasons, warnings, n)
+    if p.feed:
+        check_feed(p, d, t, market, value, lo, n)
+        hold(value, np.inf, 0.0, response(d.feed_on_breach), _FEED, orders, reasons, warnings, n)
+
+
+@stage
+def check_feed(p, d, t, market, bad, lo, n):
+    """``bad`` 1 where the price that is seen moved by more than ``jump``, stood still for too long or is no price."""
+    ring = SEEN if p.misled else HISTORY
+    price = market[ring + t % HISTORY_LENGTH, lo : lo + n]
+    before = market[ring + (t - 1) % HISTORY_LENGTH, lo : lo + n]
+    stale = market[STALE, lo : lo + n]
     for j in range(n):
-        reasons[j] = 0 if finite[j] > 0.0 else _NON_FINITE
-    if d.loss_hard < np.inf:
-        stop_losses(d, inventory, cash, stopped, mid, hedge, quoting, reducing, reasons, n)
+        moved = abs(price[j] - before[j]) <= d.jump and stale[j] <= d.stale
+        bad[j] = 0.0 if moved and d.low_price < price[j] and price[j] < np.inf else 1.0
+
+
+@stage
+def stay_in_force(d, i, dealer, orders, reasons, lo, n):
+    """Merge the step's orders with those in force until reset and those from outside; return all their bits together."""
+    stopped, stopped_by = dealer[STOPPED, i, lo : lo + n], dealer[STOPPED_BY, i, lo : lo + n]
+    outside = dealer[ORDERS, i, lo : lo + n]
+    fired = _NOTHING
+    for j in range(n):
+        fired |= orders[j] | np.uint32(np.int32(stopped[j])) | np.uint32(np.int32(outside[j]))
+    if not fired:
+        return fired
+    lasting = np.uint32(d.lasting)
+    for j in range(n):
+        if orders[j] >> _KEPT:
+            stopped[j] = np.int32(np.uint32(np.int32(stopped[j])) | (orders[j] >> _KEPT))
+            stopped_by[j] = np.int32(np.uint32(np.int32(stopped_by[j])) | (reasons[j] & lasting))
+    for j in range(n):
+        reasons[j] |= np.uint32(np.int32(stopped_by[j])) | (_ORDERED if outside[j] > 0.0 else _NOTHING)
+    fired = _NOTHING
+    for j in range(n):
+        orders[j] = (orders[j] | np.uint32(np.int32(stopped[j])) | np.uint32(np.int32(outside[j]))) & _ALL
+        fired |= orders[j]
+    return fired
+
+
+@stage
+def approve_hedge(p, d, inventory, limit, desk, orders, fired, hedge, asked, reasons, n):
+    """The hedge that is let through. In: what was asked; orders, position, desk, slippage and size hold it, in this order.
+
+    Out: ``hedge``; ``limit``, the position limit in force; ``desk`` with the approved hedge in it. ``asked`` is scratch.
+    """
+    for j in range(n):
+        asked[j] = hedge[j]
     if d.position_hard < np.inf:
-        limit_position(d, inventory, hedge, reducing, reasons, n)
-    if d.loss_hard < np.inf or d.position_hard < np.inf:
+        hard, on_breach = d.position_hard, d.position_on_breach
+        for j in range(n):
+            limit[j] = np.floor(0.25 * hard) if orders[j] & _QUARTER else hard
+        if on_breach >= _REDUCES:
+            given = _REDUCE_ONLY | (_FLATTEN if on_breach == _FLATTENS else _NOTHING)
+            given = np.uint32(_WIDEN if on_breach == _WIDENS else given)
+            for j in range(n):
+                orders[j] |= _NOTHING if abs(inventory[j]) < limit[j] else given
+            for j in range(n):
+                fired |= orders[j]
+    if fired & (_FLATTEN | _NO_HEDGE | _REDUCE_ONLY):
+        pace = d.pace
         for j in range(n):
             q = inventory[j]
             h = hedge[j]
+            flat = -q if abs(q) <= pace else (-pace if q > 0.0 else pace)
             low = -q if q > 0.0 else 0.0
             high = -q if q < 0.0 else 0.0
             towards_flat = low if h < low else (high if h > high else h)
-            h = towards_flat if reducing[j] > 0.0 else h
-            reasons[j] |= _HEDGE if h != hedge[j] else 0
-            hedge[j] = h * alive[j]
+            h = towards_flat if orders[j] & _REDUCE_ONLY else h
+            h = 0.0 if orders[j] & _NO_HEDGE else h
+            hedge[j] = flat if orders[j] & _FLATTEN else h
+    if d.position_hard < np.inf:
+        rejects = d.position_on_breach == _REJECT
+        for j in range(n):
+            q = inventory[j]
+            h = hedge[j]
+            most = limit[j] if abs(q) <= limit[j] else abs(q)
+            clipped = h if h <= most - q else most - q
+            clipped = clipped if -clipped <= most + q else -(most + q)
+            hedge[j] = (h if clipped == h else 0.0) if rejects else clipped
+    if d.desk and p.desk_position < np.inf:
+        hold_desk(p.desk_position, desk, hedge, reasons, n)
+    if d.slippage_lots < np.inf:
+        cap_hedge(d.slippage_lots, _NOTHING, d.slippage_on_breach, _SLIPPAGE, orders, hedge, reasons, n)
+    if d.hedge_hard < np.inf:
+        cap_hedge(d.hedge_hard, _QUARTER, d.hedge_on_breach, _HEDGE_SIZE, orders, hedge, reasons, n)
+    if d.desk:
+        for j in range(n):
+            desk[j] += hedge[j]
     for j in range(n):
-        reasons[j] = reasons[j] if alive[j] > 0.0 else 0
+        reasons[j] |= _HEDGE if hedge[j] != asked[j] else _NOTHING
+    return fired
 
 
 @stage
-def stop_losses(d, inventory, cash, stopped, mid, hedge, quoting, reducing, reasons, n):
-    """The episode loss stop: once ``not (loss <= hard)``, in force until reset."""
-    hard, on_breach = d.loss_hard, d.loss_on_breach
+def hold_desk(limit, desk, hedge, reasons, n):
+    """The desk's limit on a dealer's hedge, dealers one after another: ``desk`` holds what was approved before."""
     for j in range(n):
-        q = inventory[j]
-        stopped[j] = stopped[j] if -(cash[j] + q * mid[j]) <= hard else 1.0
-        if stopped[j] > 0.0:
-            asked = hedge[j]
-            reasons[j] |= _LOSS
-            if on_breach == _REDUCE_ONLY:
-                reducing[j] = 1.0
-            else:
-                quoting[j] = 0.0
-                hedge[j] = -q if on_breach == _FLATTEN else 0.0
-            reasons[j] |= _HEDGE if hedge[j] != asked else 0
-
-
-@stage
-def limit_position(d, inventory, hedge, reducing, reasons, n):
-    """The hard position limit on the hedge, and what a full dealer may still do."""
-    limit, on_breach = d.position_hard, d.position_on_breach
-    clips, reduces, flattens = on_breach != _REJECT, on_breach >= _REDUCE_ONLY, on_breach == _FLATTEN
-    for j in range(n):
-        q = inventory[j]
         h = hedge[j]
-        room = limit - q
-        clipped = h if h <= room else room
-        clipped = clipped if -clipped <= limit + q else -(limit + q)
-        rejected = h if abs(q + h) <= limit else 0.0
-        approved = clipped if clips else rejected
-        full = not abs(q) < limit
-        reducing[j] = 1.0 if full and reduces else reducing[j]
-        approved = -q if full and flattens else approved
-        reasons[j] |= _HEDGE if approved != h else 0
-        hedge[j] = approved
+        most = limit if abs(desk[j]) <= limit else abs(desk[j])
+        clipped = h if h <= most - desk[j] else most - desk[j]
+        clipped = clipped if -clipped <= most + desk[j] else -(most + desk[j])
+        reasons[j] |= _DESK if clipped != h else _NOTHING
+        hedge[j] = clipped
 
 
 @stage
-def check_band_of_actions(d, cells, actions, i, quoting, reasons, lo, n):
-    """Note the dealers whose action asks for a markup outside the band."""
-    reach = d.skew_max if d.action != _LADDER else 0.0
-    if d.band_low <= d.markup_low - reach and d.markup_high + reach <= d.band_high:
-        return
+def cap_hedge(lots, quarter, on_breach, reason, orders, hedge, reasons, n):
+    """At most so many lots either way, or a quarter of them."""
+    rejects = on_breach == _REJECT
     for j in range(n):
-        outside = 0
-        for c in range(cells.shape[0]):
-            if d.action == _LADDER:
-                x = affine(actions[lo + j, i, cells[c].ladder], d.markup_low, d.markup_high)
-            else:
-                x = side_markup(d, actions[lo + j, i, 0], actions[lo + j, i, 1], cells[c].side)
-            outside |= 0 if d.band_low <= x and x <= d.band_high else 1
-        reasons[j] |= _MARKUP if outside and quoting[j] > 0.0 else 0
+        h = hedge[j]
+        most = np.floor(0.25 * lots) if orders[j] & quarter else lots
+        reasons[j] |= _NOTHING if abs(h) <= most else reason
+        hedge[j] = h if abs(h) <= most else (0.0 if rejects else (most if h > 0.0 else -most))
 
 
 @stage
-def check_band_of_quotes(d, cells, quotes, slot, quoting, reasons, lo, n):
-    """The same for a dealer driven in prices; a non-finite markup is no quote and no breach."""
-    if d.band_low == -np.inf and d.band_high == np.inf:
-        return
-    for j in range(n):
-        outside = 0
-        for c in range(cells.shape[0]):
-            x = quotes[slot, lo + j, cells[c].quote]
-            outside |= 0 if not np.isfinite(x) or (d.band_low <= x and x <= d.band_high) else 1
-        reasons[j] |= _MARKUP if outside and quoting[j] > 0.0 else 0
+def approve(
+    p, d, i, t, market, dealer, loss, hedge, finite, limit, desk, value, quoting, orders, reasons, warnings, lo, n
+):
+    """What the limits leave of a dealer's step: its hedge, and the orders that its quotes are held to.
 
-
-@stage
-def let_through(d, who, signed_size, inventory, quoting, reducing, asked, markup, can, held, reasons, k):
-    """Which of k requests a dealer quotes: band, position limit, reduce-only; rechecked at every request.
-
-    Out: ``can`` 1 where it quotes; ``markup`` clipped into the band, inf where it does not quote. ``held`` is scratch.
+    In: the ``hedge`` that was asked for and ``finite``, 0 where the action was not; ``desk``: the desk's inventory with
+    the hedges approved before. Out: the approved ``hedge``; ``quoting`` 1 where the dealer may quote at all;
+    ``limit``, its position limit; ``orders``, ``reasons``, ``warnings``. Returns the bits of all orders together.
     """
-    limit, low, high = d.position_hard, d.band_low, d.band_high
-    for a in range(k):
-        can[a] = quoting[who[a]]
-    for a in range(k):
-        can[a] = can[a] * asked[a] if abs(markup[a]) < np.inf else 0.0
-    if low > -np.inf or high < np.inf:
-        clips = d.markup_on_breach == _CLIP
-        for a in range(k):
-            x = markup[a]
-            banded = low if x < low else (high if x > high else x)
-            can[a] = can[a] if clips or banded == x else 0.0
-            markup[a] = banded
-    if limit < np.inf or d.loss_hard < np.inf:
-        for a in range(k):
-            held[a] = inventory[who[a]]
-        if d.loss_hard < np.inf or d.position_on_breach >= _REDUCE_ONLY:
-            for a in range(k):
-                q = held[a]
-                s = signed_size[a]
-                inside = abs(q + s) <= limit and (reducing[who[a]] <= 0.0 or s * (q + s) <= 0.0)
-                held[a] = 1.0 if inside else 0.0
-        else:
-            for a in range(k):
-                held[a] = 1.0 if abs(held[a] + signed_size[a]) <= limit else 0.0
-        refused = 0
-        for a in range(k):
-            refused += 1 if can[a] > held[a] else 0
-        if refused > 0:
-            for a in range(k):
-                reasons[who[a]] |= _POSITION if can[a] > held[a] else 0
-        for a in range(k):
-            can[a] *= held[a]
-    for a in range(k):
-        markup[a] = markup[a] if can[a] > 0.0 else np.inf
+    alive = dealer[ALIVE, i, lo : lo + n]
+    check_state(p, d, i, t, market, dealer, loss, value, orders, reasons, warnings, lo, n)
+    fired = stay_in_force(d, i, dealer, orders, reasons, lo, n)
+    for j in range(n):
+        reasons[j] |= _NOTHING if finite[j] > 0.0 else _NON_FINITE
+    for j in range(n):
+        hedge[j] *= alive[j]
+    fired = approve_hedge(p, d, dealer[INVENTORY, i, lo : lo + n], limit, desk, orders, fired, hedge, value, reasons, n)
+    for j in range(n):
+        quoting[j] = alive[j] * finite[j]
+    if fired & _NO_QUOTES:
+        for j in range(n):
+            quoting[j] = 0.0 if orders[j] & _NO_QUOTES else quoting[j]
+    for j in range(n):
+        reasons[j] = reasons[j] if alive[j] > 0.0 else _NOTHING
+    for j in range(n):
+        warnings[j] = warnings[j] if alive[j] > 0.0 else _NOTHING
+    return fired
