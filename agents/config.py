@@ -47,6 +47,19 @@ class OptimalSpec(PolicySpec):
     max_inventory: Annotated[int, Field(ge=1, le=2000)] | None = None
 
 
+class PluginSpec(PolicySpec):
+    """A policy of the user's, imported in a process of its own, and only where that is allowed (``--allow-plugins``).
+
+    ``factory``: ``package.module:name``, called with facts about the seat (a dict) and returning a policy.
+    ``timeout``: seconds for an answer.
+    """
+
+    kind: Literal["plugin"]
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    native: bool = False
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
+
+
 class PPOSpec(PolicySpec):
     """Proximal policy optimisation (Schulman et al. 2017); names as in the literature."""
 
@@ -73,7 +86,9 @@ class PPOSpec(PolicySpec):
 
 
 PolicyBlock = Annotated[
-    FixedSpec | RandomSpec | AvellanedaStoikovSpec | OptimalSpec | PPOSpec, Field(discriminator="kind"), tagged()
+    FixedSpec | RandomSpec | AvellanedaStoikovSpec | OptimalSpec | PluginSpec | PPOSpec,
+    Field(discriminator="kind"),
+    tagged(),
 ]
 
 

@@ -54,6 +54,7 @@ _BUILDERS = {
     "random": ("agents.baselines", "Random"),
     "avellaneda_stoikov": ("agents.closed_form", "AvellanedaStoikov"),
     "optimal": ("agents.optimal", "Optimal"),
+    "plugin": ("agents.plugin", "Plugin"),
 }
 
 

@@ -23,6 +23,7 @@ Set = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change a key, as in train.steps=200_000. Repeatable.")
 ]
 Seed = Annotated[int | None, typer.Option(help="The evaluation's seed, instead of the file's.")]
+Plugins = Annotated[bool, typer.Option("--allow-plugins", help="Policies may be code that is imported.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -33,12 +34,13 @@ def run(
     set: Set = [],  # noqa: B006  typer's way to say that nothing was given
     seed: Seed = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    allow_plugins: Plugins = False,
     json: Json = False,
 ) -> None:
     """Train, measure and report an experiment."""
     import experiments
 
-    done = experiments.run(file, set=set, seed=seed, out=out, resume=resume)
+    done = experiments.run(file, set=set, seed=seed, out=out, resume=resume, allow_plugins=allow_plugins)
     if json:
         _print_json({"folder": str(done.path), "digest": done.digest, "summary": done.summary})
     else:
@@ -55,11 +57,17 @@ def new(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
 
 
 @app.command()
-def validate(file: Source, set: Set = [], seed: Seed = None, json: Json = False) -> None:  # noqa: B006
+def validate(
+    file: Source,
+    set: Set = [],  # noqa: B006
+    seed: Seed = None,
+    allow_plugins: Plugins = False,
+    json: Json = False,
+) -> None:
     """Say what to expect of an experiment before it is run."""
     from experiments.validate import validate
 
-    remarks = validate(file, set=set, seed=seed)
+    remarks = validate(file, set=set, seed=seed, allow_plugins=allow_plugins)
     _print_json({"remarks": remarks}) if json else print("\n".join(remarks))
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agents.config import Desk, TradingDealer
+from agents.config import Desk, PluginSpec, TradingDealer
 from marketsim.document import Document, InputError, apply, locate, parse, read, read_value
 from marketsim.model import NAME, Listed, Model
 
@@ -86,10 +86,12 @@ def load(
     source: str | Path | Mapping[str, Any],
     set: Mapping[str, Any] | Iterable[str] | None = None,
     seed: int | None = None,
+    allow_plugins: bool = False,
 ) -> Experiment:
     """The experiment of a YAML file, a dict or a name in the gallery.
 
-    ``set``: paths -> values, or ``path=value`` texts as on the command line. Raises InputError, one line.
+    ``set``: paths -> values, or ``path=value`` texts as on the command line. ``allow_plugins``: policies may name code
+    that is imported. Raises InputError, one line.
     """
     document = Document.of(source) if isinstance(source, Mapping) else read(find(source))
     document = apply(document, set if isinstance(set, Mapping) else dict(_assignment(text) for text in set or ()))
@@ -102,6 +104,8 @@ def load(
         raise document.refusal(("designs", BASE), "this name is kept for the file without changes")
     if len(changes) >= MAX_DESIGNS:
         raise document.refusal(("sweep",), f"makes {len(changes)} designs, fewer than {MAX_DESIGNS} are allowed")
+    if not allow_plugins:
+        _refuse_plugins(base, changes, document)
     alone = Document(
         {key: value for key, value in document.tree.items() if key not in ("designs", "sweep")},
         document.lines,
@@ -115,6 +119,16 @@ def load(
         changes,
         document,
     )
+
+
+def _refuse_plugins(base: ExperimentConfig, changes: Mapping[str, Mapping[str, Any]], document: Document) -> None:
+    for index, dealer in enumerate(base.dealers):
+        if isinstance(dealer.policy, PluginSpec):
+            what = f"imports {dealer.policy.factory} in a process of its own; --allow-plugins lets it"
+            raise document.refusal(("dealers", index, "policy"), what)
+    for name, change in changes.items():
+        if "plugin" in str(change.values()):
+            raise document.refusal(("designs", name), "a policy of kind plugin needs --allow-plugins")
 
 
 def gallery() -> dict[str, Path]:

@@ -23,16 +23,18 @@ def run(
     seed: int | None = None,
     out: str | Path = "runs",
     resume: bool = False,
+    allow_plugins: bool = False,
 ) -> Run:
     """Run an experiment: a YAML file, a dict or a name in the gallery.
 
     ``set``: changes, path -> value. ``seed``: of the evaluation, instead of the file's. ``out``: where the run's folder
-    is made. ``resume``: continue a run that was stopped, to the bit-identical result. Progress goes to stderr.
+    is made. ``resume``: continue a run that was stopped, to the bit-identical result. ``allow_plugins``: policies may be
+    code that is imported, in a process of its own. Progress goes to stderr.
     Raises InputError with one line, before anything is written, where the experiment cannot be run.
     """
     from experiments import config, store
 
-    experiment = config.load(source, set, seed)
+    experiment = config.load(source, set, seed, allow_plugins)
     path = store.run_folder(experiment, Path(out))
     earlier = _earlier(path, resume)
     if resume and earlier.get("complete"):

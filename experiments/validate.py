@@ -20,9 +20,9 @@ from marketsim.config import Ladder, Logit, Segment
 from marketsim.tables import Tables
 
 
-def validate(source: str | Path, set: Any = None, seed: int | None = None) -> list[str]:
+def validate(source: str | Path, set: Any = None, seed: int | None = None, allow_plugins: bool = False) -> list[str]:
     """Sentences about an experiment. Raises InputError where it cannot be run."""
-    experiment = load(source, set, seed)
+    experiment = load(source, set, seed, allow_plugins)
     prepare(experiment)
     return [*_flow(experiment.base), *_markups(experiment.base), *_risks(experiment.base), *_cost(experiment)]
 
