@@ -20,10 +20,14 @@ becomes a decision; r is the request number within the step.
 | CHOICE      | r           | logit: the winner                          | dealers in order, then nobody                |
 | TIE         | r           | best price: which of k equal quotes        | floor(u * k)-th in order                     |
 | POLICY      | dealer      | a randomised policy's own draws            | index = dealer * 65536 + component           |
+| OPERATOR    | 64 c + 4 a     | how long approver a takes to acknowledge | median * exp(sigma * z), z the normal quantile of u |
+| OPERATOR    | 64 c + 4 a + 1 | and then to decide                      | the same                                     |
+| OPERATOR    | 64 c + 4 a + 2 | does approver a judge rightly?          | u < accuracy                                 |
 
 Request numbers: at_most_one has r = 0; bernoulli visits the cells in the step's order and r counts the
 cells visited; poisson counts its points. The price model's draw for the move t -> t+1 has step t, also
-where it is made ahead of time or past the horizon.
+where it is made ahead of time or past the horizon. Operators: c is the number of the case in its market, and the
+step the one at which it was last asked.
 """
 
 import numpy as np
@@ -33,7 +37,9 @@ from numba.extending import intrinsic
 
 from marketsim.compiled import formula, kernel
 
-PRICE, START, ARRIVAL, CLIENT, PANEL, RESERVATION, CHOICE, TIE, POLICY = (np.uint64(s << 32) for s in range(1, 10))
+PRICE, START, ARRIVAL, CLIENT, PANEL, RESERVATION, CHOICE, TIE, POLICY, OPERATOR = (
+    np.uint64(s << 32) for s in range(1, 11)
+)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -1,0 +1,364 @@
+"""The book of cases: whom the guardrails ask, by when, and what happens if nobody answers.
+
+It holds the state of every dealer in every market, and every case. Steps are its only clock. Each step, before anything
+executes: answers come in (`acknowledge`, `decide`, `kill`), then `step` takes the step's events and returns the orders
+to carry out. Rules and their order stand in docs/escalation.md.
+
+A move is recorded, then made. If it cannot be recorded, a move towards safety is made all the same, a move up is not,
+and everything halts within the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from marketsim.guardrails.case import Case, Decision, Exposure, Finding, Order
+from marketsim.guardrails.escalation import Escalation, person
+from marketsim.guardrails.options import OFFERED, OPTIONS, STAY
+from marketsim.guardrails.recorder import Record, Recorder
+from marketsim.guardrails.states import NEEDS, RANK, TABLE, Event, Needs, State, advance
+
+_ASKED_ABOUT = np.isin(np.arange(len(Event)), [Event.DRIFT, Event.HARD_BREACH, Event.SEVERE_BREACH, Event.FAULT])
+_UNFREE = (State.RESTRICTED, State.HALTED)  # what only people end: a case is always open
+
+
+class CaseBook:
+    """The states and cases of ``markets`` markets from ``first_market``, with these dealers (agents, or a desk).
+
+    ``record(kind, body)``: the audit log. ``describe(market, dealer, event) -> Finding``: asked about each event that
+    opens or repeats a case. ``look(market, dealer) -> Exposure``: asked whenever people are.
+    ``state``, ``version``, ``clean``: arrays (markets, dealers); ``clean`` counts steps without event or open case.
+    """
+
+    def __init__(
+        self,
+        escalation: Escalation,
+        dealers: Sequence[str],
+        record: Record,
+        describe: Callable[[int, str, Event], Finding],
+        look: Callable[[int, str], Exposure],
+        markets: int = 1,
+        first_market: int = 0,
+    ):
+        escalation.refuse_agents(dealers)
+        self.escalation, self.dealers, self.first_market = escalation, tuple(dealers), first_market
+        self._describe, self._look, self._log = describe, look, Recorder(record)
+        shape = (markets, len(self.dealers))
+        self.state = np.full(shape, State.NORMAL, np.int8)
+        self.version, self.clean, self._asking = (np.zeros(shape, np.int64) for _ in range(3))
+        self.cases: list[Case] = []
+        self._open: dict[tuple[int, int, str], Case] = {}  # one a dealer and cause
+        self._numbers = np.zeros(markets, np.int64)  # cases so far in each market
+        self._orders: list[Order] = []
+        self._earned = np.zeros(shape, bool)  # the clean steps of PROBATION are done
+
+    @property
+    def open(self) -> list[Case]:
+        return list(self._open.values())
+
+    # --- a step of the market ---
+
+    def step(self, step: int, *events: np.ndarray) -> list[Order]:
+        """Take what happened: arrays (markets, dealers) of Event, in order. Returns all orders since the last step."""
+        self._log.catch_up()
+        eventful = self._asking > 0
+        for happened in events:
+            eventful |= happened != Event.NOTHING
+            for m, d in np.argwhere((advance(self.state, happened) != self.state) | _ASKED_ABOUT[happened]):
+                event = Event(happened[m, d])
+                did = self._move(step, m, d, event)
+                if _ASKED_ABOUT[event] or (did and self.state[m, d] in _UNFREE):
+                    finding = self._describe(self.first_market + int(m), self.dealers[d], event)
+                    self._ask(step, m, d, finding, did)
+        self.clean = np.where(eventful, 0, self.clean + 1)
+        for m, d in np.argwhere((self.state == State.WARN) & (self.clean >= self.escalation.cool_off)):
+            self._move(step, m, d, Event.CLEAN)
+        for m, d in np.argwhere((self.state == State.PROBATION) & (self.clean >= self.escalation.probation)):
+            self._earned[m, d] = True
+            what = f"{self.clean[m, d]} clean steps of probation: may it have its limits back?"
+            self._ask(step, m, d, Finding("probation", what), "", STAY)
+        for case in self.open:
+            self._mind_deadlines(case, step)
+        if self._log.broken and (self.state != State.HALTED).any():
+            self.fault(step, f"the audit log cannot be written: {self._log.broken}")
+        orders, self._orders = self._orders, []
+        return orders
+
+    def fault(self, step: int, what: str, case_id: int | None = None) -> None:
+        """Something in the asking failed: the safe default of that case fires now; without a case, everything halts."""
+        self._log.write("fault", {"step": step, "what": what, "case": case_id})
+        if case_id is not None and self.cases[case_id - 1].closed is None:
+            self._fire(self.cases[case_id - 1], step, f"fault, {what}")
+            self._ask_again(self.cases[case_id - 1], step, "fault")
+        elif case_id is None:
+            for m, d in np.ndindex(self.state.shape):
+                if did := self._move(step, m, d, Event.FAULT):
+                    self._ask(step, m, d, Finding("fault", what), did, STAY)
+
+    # --- what people do: each returns why it is refused, or nothing ---
+
+    def acknowledge(self, case_id: int, who: str, step: int) -> str:
+        """An approver has seen it: the first of the two deadlines is kept."""
+        case, approver = self._find(case_id), self.escalation.approver(who)
+        if case is None:
+            why = f"there is no case {case_id}"
+        elif approver is None:
+            why = f"{who} is not an approver"
+        elif case.closed is not None or step > case.decide_by:
+            why = f"late: {_ended(case)}"
+        elif case.acknowledged is not None:
+            why = f"it was acknowledged at step {case.acknowledged}"
+        else:
+            case.acknowledged = step
+            self._tell(case, step, "acknowledged", who=approver.name)
+            return ""
+        self._log.write("refusal", {"what": "acknowledgement", "step": step, "case": case_id, "who": who, "why": why})
+        return why
+
+    def decide(self, decision: Decision, step: int) -> str:
+        """A decision that arrives at ``step``. One that needs two people waits as a proposal for the second."""
+        decision = replace(decision, step=step)
+        why = self._why_not(decision) or self._accept(self.cases[decision.case - 1], decision)
+        if why:
+            self._log.write("refusal", {"what": "decision", **asdict(decision), "why": why})
+        return why
+
+    def kill(self, who: str, reason: str, step: int, market: int | None = None, dealer: str | None = None) -> str:
+        """Halt a dealer, a market or everything. Anyone may."""
+        body = {"what": "kill", "step": step, "who": who, "reason": reason, "market": market, "dealer": dealer}
+        places = [
+            (m, d)
+            for m, d in np.ndindex(self.state.shape)
+            if market in (None, self.first_market + m) and dealer in (None, self.dealers[d])
+        ]
+        if not places:
+            why = f"there is no dealer {dealer} in market {market}"
+            self._log.write("refusal", {**body, "why": why})
+            return why
+        self._log.write("decision", body)
+        for m, d in places:
+            did = self._move(step, m, d, Event.KILL, (who,), Needs.ANYONE)
+            self._ask(step, m, d, Finding("kill", f"{who} killed it: {reason}"), did, STAY)
+        return ""
+
+    def _why_not(self, decision: Decision) -> str:
+        """Why this decision is refused, if it is."""
+        case, approver = self._find(decision.case), self.escalation.approver(decision.who)
+        if case is None:
+            return f"there is no case {decision.case}"
+        if approver is None:
+            agent = person(decision.who) in map(person, self.dealers)
+            return f"{decision.who} is {'a dealer, and no agent decides' if agent else 'not an approver'}"
+        if person(approver.role) != person(decision.role):
+            return f"{approver.name} is {approver.role}, not {decision.role}"
+        if case.closed is not None or decision.step > case.decide_by or decision.version <= case.lapsed:
+            return f"late: {_ended(case)}"
+        if decision.version != case.version:
+            return f"stale: it is about state version {decision.version}, the dealer is at {case.version}"
+        if decision.option not in case.options:
+            return f"{decision.option} is not offered, there are {', '.join(case.options)}"
+        if proposal := _seconded(case, decision):
+            if person(proposal["who"]) == person(approver.name):
+                return f"same person: {approver.name} proposed it, somebody else must approve"
+            if person(proposal["role"]) == person(approver.role):
+                return f"same role: {proposal['who']} is {approver.role} too, another role must approve"
+        return ""
+
+    def _accept(self, case: Case, decision: Decision) -> str:
+        """Do it, or note the proposal. Returns why not where it cannot be recorded."""
+        proposal = _seconded(case, decision)
+        proposes = _takes_two(case, decision.option) and proposal is None
+        body = {"what": "proposed" if proposes else "accepted", **asdict(decision)}
+        if not self._log.write("decision", body, must=True):
+            return f"it cannot be recorded: {self._log.broken}"
+        case.acknowledged = decision.step if case.acknowledged is None else case.acknowledged
+        if proposes:
+            case.proposal = asdict(decision)
+            return ""
+        m, d = self._place(case)
+        option = OPTIONS[decision.option]
+        who = (proposal["who"], decision.who) if proposal else (decision.who,)
+        by = Needs.TWO_ROLES if proposal else Needs.APPROVER
+        did = self._move(decision.step, m, d, option.event, who, by)
+        if self._log.broken and not did and option.event in (Event.RESUME, Event.RELEASE):
+            return f"it cannot be recorded: {self._log.broken}"
+        self._carry_out(case, decision.option, f"{decision.option} by {' and '.join(who)}", did)
+        if self.state[m, d] in _UNFREE:
+            case.if_silent = STAY
+            self._ask_again(case, decision.step, decision.option)
+        else:
+            self._close(case, decision.step, f"{decision.option} by {' and '.join(who)}")
+        return ""
+
+    # --- the life of a case ---
+
+    def _ask(self, step: int, m: int, d: int, finding: Finding, did: str, if_silent: str = "") -> None:
+        """Open a case, or count the repeat in the one that is open."""
+        key = (int(m), int(d), finding.cause)
+        if key in self._open:
+            self._open[key].repeats += 1
+            _note(self._open[key], did)
+            return
+        self._numbers[m] += 1
+        self._asking[m, d] += 1
+        case = Case(
+            id=len(self.cases) + 1,
+            number=int(self._numbers[m]),
+            market=self.first_market + int(m),
+            dealer=self.dealers[d],
+            cause=finding.cause,
+            opened=step,
+            since=finding.since,
+            what=finding.what,
+            figures=dict(finding.figures),
+            if_silent=if_silent or self.escalation.if_silent,
+        )
+        _note(case, did)
+        self.cases.append(case)
+        self._open[key] = case
+        self._ask_again(case, step)
+
+    def _ask_again(self, case: Case, step: int, why: str = "") -> None:
+        """Put the case to people as things are now, with new deadlines."""
+        case.asked = step
+        case.acknowledge_by = step + self.escalation.acknowledge_within
+        case.decide_by = step + self.escalation.decide_within
+        case.acknowledged = case.proposal = None
+        self._refresh(case)
+        self._tell(case, step, f"asked again: {why}" if why else "opened")
+
+    def _refresh(self, case: Case) -> None:
+        """State, version, exposure and options of a case as they are now."""
+        m, d = self._place(case)
+        state = State(self.state[m, d])
+        case.state, case.version = state.name, int(self.version[m, d])
+        exposure = self._look(case.market, case.dealer)
+        names = (*OFFERED[state], "release") if self._earned[m, d] else OFFERED[state]
+        case.exposure, case.options = dict(exposure.holds), {name: exposure.costs.get(name) for name in names}
+
+    def _mind_deadlines(self, case: Case, step: int) -> None:
+        """Both deadlines have a safe default: a missed one fires it."""
+        place = self._place(case)
+        moot = case.if_silent == STAY and self.state[place] not in _UNFREE and not self._earned[place]
+        if step > case.decide_by and moot:
+            self._close(case, step, "nothing was left to ask")
+        elif step > case.decide_by:
+            case.lapsed = case.version
+            self._fire(case, step, f"nobody decided by step {case.decide_by}")
+            self._ask_again(case, step, "nobody decided")
+        elif case.acknowledged is None and step > case.acknowledge_by:
+            self._fire(case, step, f"nobody acknowledged by step {case.acknowledge_by}")
+            case.acknowledge_by = case.decide_by  # it has fired; the other deadline stands
+            self._tell(case, step, "nobody acknowledged")
+
+    def _fire(self, case: Case, step: int, why: str) -> None:
+        """What happens if nobody answers."""
+        m, d = self._place(case)
+        did = "" if case.if_silent == STAY else self._move(step, m, d, OPTIONS[case.if_silent].silence)
+        self._carry_out(case, case.if_silent, f"{why}: {case.if_silent}", did)
+        self._outdate(m, d)
+
+    def _carry_out(self, case: Case, option: str, why: str, did: str) -> None:
+        _note(case, f"{why}, {did}" if did else why)
+        if option != STAY and OPTIONS[option].trades:
+            self._orders.append(Order(case.market, case.dealer, option, OPTIONS[option].trades))
+
+    def _close(self, case: Case, step: int, outcome: str) -> None:
+        m, d = self._place(case)
+        case.closed, case.outcome, case.proposal = step, outcome, None
+        del self._open[m, d, case.cause]
+        self._asking[m, d] -= 1
+        self._tell(case, step, "closed")
+
+    # --- states ---
+
+    def _move(self, step, m, d, event: Event, who: Sequence[str] = (), by: Needs = Needs.NOBODY) -> str:
+        """One dealer's state by one event, recorded first. Returns the move in words, nothing where there was none."""
+        before = State(self.state[m, d])
+        after = State(int(advance(before, event, by)))
+        if after == before:
+            return ""
+        body = {
+            "step": step,
+            "market": self.first_market + int(m),
+            "dealer": self.dealers[d],
+            "from": before.name,
+            "to": after.name,
+            "event": event.name.lower(),
+            "who": list(who),
+            "version": int(self.version[m, d]) + 1,
+        }
+        up = bool(RANK[after] < RANK[before])
+        if not self._log.write("state", body, must=up) and up:
+            return ""
+        self.state[m, d] = after
+        self.clean[m, d], self._earned[m, d] = 0, False
+        self._outdate(m, d)
+        return f"{before.name} to {after.name} at step {step}"
+
+    def _outdate(self, m: int, d: int) -> None:
+        """What was seen of this dealer before is stale: its open cases show it anew, and proposals are void."""
+        self.version[m, d] += 1
+        for (market, dealer, _), case in self._open.items():
+            if (market, dealer) == (m, d):
+                case.proposal = None
+                self._refresh(case)
+
+    # --- the log ---
+
+    def _tell(self, case: Case, step: int, what: str, **more: Any) -> None:
+        now = dict(vars(case))  # its lists and dicts are replaced, never changed
+        self._log.write("case", {"what": what, "step": step, **more, "case": now})
+
+    def restore(self, records: Iterable[tuple[str, dict[str, Any]]], step: int) -> None:
+        """Stand where these records of the log end; clean steps count from 0 again."""
+        for kind, body in records:
+            if kind == "state":
+                m, d = body["market"] - self.first_market, self.dealers.index(body["dealer"])
+                self.state[m, d], self.version[m, d] = State[body["to"]], body["version"]
+            elif kind == "case":
+                case = Case(**body["case"])
+                self.cases[case.id - 1 : case.id] = [case]
+        for case in self.cases:
+            m, d = self._place(case)
+            self._numbers[m] = max(self._numbers[m], case.number)
+            self.version[m, d] = max(self.version[m, d], case.version)
+            if case.closed is None:
+                self._open[m, d, case.cause] = case
+                self._asking[m, d] += 1
+                self._earned[m, d] |= "release" in case.options and self.state[m, d] == State.PROBATION
+        for case in self.open:
+            self._refresh(case)
+        for m, d in np.argwhere(np.isin(self.state, _UNFREE) & (self._asking == 0)):
+            self._ask(step, m, d, Finding("restored", "it was stopped before anybody could be asked"), "", STAY)
+
+    def _find(self, case_id: int) -> Case | None:
+        return self.cases[case_id - 1] if 1 <= case_id <= len(self.cases) else None
+
+    def _place(self, case: Case) -> tuple[int, int]:
+        return case.market - self.first_market, self.dealers.index(case.dealer)
+
+
+def _takes_two(case: Case, option: str) -> bool:
+    state, event = State[case.state], OPTIONS[option].event
+    return bool(NEEDS[event] == Needs.TWO_ROLES and TABLE[state, event] != state)
+
+
+def _seconded(case: Case, decision: Decision) -> dict[str, Any] | None:
+    """The proposal that this decision would approve."""
+    same = case.proposal is not None and case.proposal["option"] == decision.option
+    return case.proposal if same and _takes_two(case, decision.option) else None
+
+
+def _note(case: Case, did: str) -> None:
+    case.did = [*case.did, did][-4:] if did else case.did
+
+
+def _ended(case: Case) -> str:
+    if case.closed is not None:
+        return f"case {case.id} was closed at step {case.closed} ({case.outcome})"
+    return "the deadline of what was asked has passed"
