@@ -62,6 +62,7 @@ class Order(IntFlag):
     FLATTEN = 8  # the hedge is -q, ``pace`` lots a step at most
     WIDEN = 16  # markups grow by ``widen`` reference markups
     QUARTER = 32  # of the limits in lots
+    HALVE = 64  # the hedge is -q/2, half to even
 
 
 class Reason(IntFlag):

@@ -38,7 +38,8 @@ _NON_FINITE, _HEDGE, _DESK = np.uint32(Reason.NON_FINITE), np.uint32(Reason.HEDG
 _LOSS, _ROLLING_LOSS, _DRAWDOWN = np.uint32(Reason.LOSS), np.uint32(Reason.ROLLING_LOSS), np.uint32(Reason.DRAWDOWN)
 _FEED, _TIME_AT_LIMIT, _ORDERED = np.uint32(Reason.FEED), np.uint32(Reason.TIME_AT_LIMIT), np.uint32(Reason.ORDERED)
 _HEDGE_SIZE, _SLIPPAGE, _POSITION = np.uint32(Reason.HEDGE_SIZE), np.uint32(Reason.SLIPPAGE), np.uint32(Reason.POSITION)
-_NOTHING, _ALL = np.uint32(0), np.uint32(63)
+_HALVE = np.uint32(Order.HALVE)
+_NOTHING, _ALL = np.uint32(0), np.uint32(127)
 _KEPT = np.uint32(8)  # orders that stay in force until reset stand eight bits higher, too
 
 
@@ -174,7 +175,7 @@ def approve_hedge(p, d, inventory, limit, desk, orders, fired, hedge, asked, rea
                 orders[j] |= _NOTHING if abs(inventory[j]) < limit[j] else given
             for j in range(n):
                 fired |= orders[j]
-    if fired & (_FLATTEN | _NO_HEDGE | _REDUCE_ONLY):
+    if fired & (_FLATTEN | _HALVE | _NO_HEDGE | _REDUCE_ONLY):
         pace = d.pace
         for j in range(n):
             q = inventory[j]
@@ -185,6 +186,7 @@ def approve_hedge(p, d, inventory, limit, desk, orders, fired, hedge, asked, rea
             towards_flat = low if h < low else (high if h > high else h)
             h = towards_flat if orders[j] & _REDUCE_ONLY else h
             h = 0.0 if orders[j] & _NO_HEDGE else h
+            h = np.rint(-0.5 * q) if orders[j] & _HALVE else h
             hedge[j] = flat if orders[j] & _FLATTEN else h
     if d.position_hard < np.inf:
         rejects = d.position_on_breach == _REJECT
