@@ -166,6 +166,13 @@ def test_leaving_takes_two_people_of_different_roles():
     assert desk.book.cases[0].outcome == "resume by bob and ada"
 
 
+def test_the_table_asks_for_two_people_again(monkeypatch):
+    monkeypatch.setattr("marketsim.guardrails.cases._takes_two", lambda case, option: False)
+    desk = restricted()
+    desk.decide("resume")
+    assert desk.state == State.RESTRICTED
+
+
 def test_probation_ends_after_clean_steps_and_one_approval():
     desk = restricted()
     desk.decide("resume")

@@ -219,7 +219,7 @@ def test_a_full_disk_halts_everything_in_the_step_in_which_it_is_met(n):
     desk = Desk(disk)
     full = False
     for _, states in story(desk):
-        full = full or desk.book._log.broken != ""
+        full = full or len(disk.log) == n < len(disk.log) + len(desk.book._log._unwritten)
         assert not full or (states == State.HALTED).all()
     assert full and disk.log == WHOLE.log[:n]
     ups = [b for k, b in desk.book._log._unwritten if k == "state" and b["event"] in ("resume", "release")]
@@ -255,8 +255,25 @@ def test_a_resume_that_cannot_be_recorded_does_not_happen():
         disk.n = len(disk.log) + n - 1
         assert desk.decide("resume", "bob", "desk").startswith("it cannot be recorded: OSError")
         assert desk.state == State.RESTRICTED
+        disk.n = 10**9
         desk.step()
         assert desk.state == State.HALTED
+        assert len([b for k, b in disk.log if k == "decision" and b["what"] == "accepted"]) == n - 1
+        assert [b["to"] for k, b in disk.log if k == "state" and b["dealer"] == "learner"] == ["RESTRICTED", "HALTED"]
+        assert [k for k, b in disk.log].count("refusal") == 1
+
+
+def test_what_the_log_has_missed_is_written_in_the_next_step_however_quiet():
+    disk = Disk(1)
+    desk = Desk(disk)
+    desk.step(Event.HARD_BREACH)
+    for _ in range(2):
+        missed = list(desk.book._log._unwritten)
+        assert missed and len(disk.log) == 1
+        desk.step()
+    disk.n = 10**9
+    desk.step()
+    assert disk.log[1:] == missed and not desk.book._log._unwritten
 
 
 def test_any_other_fault_halts_everything_and_asks():

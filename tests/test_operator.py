@@ -106,6 +106,19 @@ def test_an_operator_who_disagrees_rejects_the_proposal():
     assert desk.state == State.RESTRICTED and desk.kinds("decision")[-1]["option"] == "keep"
 
 
+@pytest.mark.parametrize("hours, released", [(None, [2, 3]), ({"every": 10, "start": 3, "end": 4}, [13, 23])])
+def test_who_is_due_with_another_looks_at_what_was_proposed_at_the_next_working_step(hours, released):
+    desk = Desk(**PATIENT, operator={"delay": {"median": 1, "p90": 1}, "working_hours": hours})
+    desk.step(Event.HARD_BREACH)
+    operators = Scripted(desk.book.escalation, 0)
+    for t in range(1, 40):
+        operators.attend(desk.book, t, lambda case: False)
+        desk.step()
+    assert [(b["step"], b["what"]) for b in desk.kinds("decision")][:2] == list(
+        zip(released, ("proposed", "accepted"), strict=True)
+    )
+
+
 @pytest.mark.parametrize("start, end", [(0, 24), (8, 17), (0, 1), (23, 24)])
 def test_only_working_steps_count(start, end):
     hours = WorkingHours(every=24, start=start, end=end)

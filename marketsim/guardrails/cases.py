@@ -64,7 +64,6 @@ class CaseBook:
 
     def step(self, step: int, *events: np.ndarray) -> list[Order]:
         """Take what happened: arrays (markets, dealers) of Event, in order. Returns all orders since the last step."""
-        self._log.catch_up()
         eventful = self._asking > 0
         for happened in events:
             eventful |= happened != Event.NOTHING
@@ -85,6 +84,8 @@ class CaseBook:
             self._mind_deadlines(case, step)
         if self._log.broken and (self.state != State.HALTED).any():
             self.fault(step, f"the audit log cannot be written: {self._log.broken}")
+        if self._log.catch_up():
+            self._log.broken = ""
         orders, self._orders = self._orders, []
         return orders
 

@@ -34,7 +34,6 @@ class _Plan:
     acknowledges: int
     decides: int
     right: bool  # its judgement
-    answered: int = -1  # the version it has decided on
 
 
 class Scripted:
@@ -60,8 +59,7 @@ class Scripted:
                 if plan.acknowledges <= step and case.acknowledged is None:
                     book.acknowledge(case.id, plan.who.name, step)
                 waits = case.proposal is not None and case.proposal["role"] == plan.who.role  # for another role
-                if plan.decides <= step and plan.answered != case.version and not waits:
-                    plan.answered = case.version
+                if plan.decides <= step and not waits:
                     book.decide(self._decision(case, plan, drifted(case)), step)
                     break
 

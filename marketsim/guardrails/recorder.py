@@ -9,7 +9,7 @@ Record = Callable[[str, dict[str, Any]], None]  # the audit log: (kind, body)
 
 
 class Recorder:
-    """In front of a log. ``broken`` says why the last record could not be written; empty where it was."""
+    """In front of a log. ``broken`` says why a record could not be written; whoever acts on it empties it."""
 
     def __init__(self, record: Record):
         self._record = record
@@ -30,7 +30,6 @@ class Recorder:
             while self._unwritten:
                 self._record(*self._unwritten[0])
                 del self._unwritten[0]
-                self.broken = ""
         except Exception as error:  # of whatever kind: the log has not got it
             self.broken = f"{type(error).__name__}: {error}"
         return not self._unwritten
