@@ -1,0 +1,53 @@
+"""Canonical JSON: one tree, one text. What is hashed or signed is the bytes of this text and nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_MAX_DEPTH = 32
+# made once: json.dumps with these settings would make one a call
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+
+
+def canonical(tree: Any) -> str:
+    """``tree`` as JSON with sorted keys, no spaces, ASCII alone, and finite numbers in their shortest exact form.
+
+    A number that is not finite becomes its name, ``"nan"``, ``"inf"`` or ``"-inf"``: the row about a bad price must not
+    be the one that is lost. Numpy's scalars are numbers. Raises ValueError for a key that is not text or a value that
+    JSON does not know.
+    """
+    return _encode(_plain(tree, 0))
+
+
+def parse(text: bytes) -> Any:
+    """The tree of JSON text that must be ASCII and hold finite numbers. Raises ValueError, whatever is wrong."""
+    try:
+        return json.loads(text.decode("ascii"), parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is not a finite number")
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, str | int):  # a bool is an int
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(float(value))
+    if depth >= _MAX_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels, the most that is allowed")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):  # 10 sorts after 9, "10" before "9": the text would not be unique
+                raise ValueError(f"a key is {key!r}, it must be text")
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    if hasattr(value, "item"):  # a scalar of numpy's
+        return _plain(value.item(), depth + 1)
+    raise ValueError(f"got a {type(value).__name__}, allowed are maps, lists, text and numbers")

@@ -1,0 +1,354 @@
+"""The audit file: every edit is found, what was written stays written, and it tells what happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marketsim import InputError
+from marketsim.guardrails.audit import GENESIS, INCOMPLETE, Audit, nonces, rows, story, verify
+from marketsim.guardrails.canonical import canonical
+
+ROOT = Path(__file__).parent.parent
+STORY = [
+    ("configuration", {"digest": "ab12", "identity": "identity asserted, not authenticated"}),
+    ("state", {"step": 118, "dealer": "learner", "from": "NORMAL", "to": "WARN", "why": "mark-outs fell"}),
+    ("case", {"id": 1, "dealer": "learner", "cause": "markout", "opened": 118, "what": ["Mark-outs fell.", "Two clips."],
+              "exposure": {"inventory": 3, "pnl": -2.5}, "acknowledge_by": 130, "decide_by": 160, "if_silent": "hedge",
+              "version": 1, "state": "open"}),
+    ("case", {"id": 2, "dealer": "rival", "cause": "volatility", "opened": 119, "state": "open"}),
+    ("refusal", {"case": 1, "step": 120, "who": "Mallory", "role": "desk", "why": "forged: it is not signed"}),
+    ("acknowledgement", {"case": 1, "step": 121, "who": "first", "role": "risk", "nonce": "n1", "authenticated": False}),
+    ("decision", {"kind": "decide", "case": 1, "step": 125, "who": "first", "role": "risk", "option": "widen", "nonce": "n2",
+                  "reason": "toxic \x1b[31mflow\u202e\n", "signature": "c0", "authenticated": True}),
+    ("decision", {"kind": "kill", "dealer": "rival", "step": 126, "who": "anyone", "reason": "now", "authenticated": False}),
+    ("fault", {"step": 130, "what": "the hook hung"}),
+]  # fmt: skip
+
+
+def write(path: Path, story=STORY) -> str:
+    with Audit(path) as audit:
+        for kind, body in story:
+            audit.record(kind, body)
+        return audit.head
+
+
+# --- the chain --------------------------------------------------------------------------------------
+
+
+def test_the_chain_is_what_the_documentation_says(tmp_path):
+    """The slow twin: json, hashlib and the three sentences of docs/audit.md."""
+    head = write(tmp_path / "audit.jsonl")
+    previous = 64 * "0"
+    for number, (line, (kind, body)) in enumerate(zip((tmp_path / "audit.jsonl").open(), STORY, strict=True), 1):
+        tree = json.loads(line)
+        assert line == json.dumps(tree, sort_keys=True, separators=(",", ":")) + "\n"
+        said = tree.pop("hash")
+        assert tree == {"row": number, "previous": previous, "kind": kind, "body": body}
+        previous = hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        assert said == previous
+    assert head == previous
+
+
+def test_without_a_head_completeness_is_not_established(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    head = write(path)
+    verdict = verify(path)
+    assert verdict.consistent and not verdict.complete and verdict.rows == len(STORY) and verdict.head == head
+    assert verdict.sentence.startswith(INCOMPLETE)
+    assert verify(path, head).complete
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]))  # consistent, and two rows short
+    assert verify(path).consistent
+    assert not verify(path, head).consistent and "rows were taken away" in verify(path, head).sentence
+    path.write_bytes(b"")
+    assert verify(path).consistent and verify(path).head == GENESIS and not verify(path, head).consistent
+
+
+def test_an_earlier_head_vouches_for_what_it_covers(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    head = write(path, STORY[:3])
+    write(path, STORY[3:])
+    verdict = verify(path, head)
+    assert not verdict.consistent
+    assert verdict.sentence == "rows 1 to 3 are those of the head given; 6 follow that it does not cover"
+
+
+def test_a_file_made_anew_is_found_by_its_head_alone(tmp_path):
+    head = write(tmp_path / "true.jsonl")
+    kind, body = STORY[6]
+    write(tmp_path / "false.jsonl", [*STORY[:6], (kind, body | {"option": "keep"}), *STORY[7:]])
+    assert verify(tmp_path / "false.jsonl").consistent
+    assert not verify(tmp_path / "false.jsonl", head).consistent
+
+
+@pytest.mark.parametrize(
+    ("edit", "where"),
+    [
+        (lambda lines: [*lines[:4], lines[4].replace(b"Mallory", b"Malory"), *lines[5:]], "row 5: its content"),
+        (lambda lines: [*lines[:4], lines[4].replace(b'"row":5', b'"row": 5'), *lines[5:]], "row 5: it is not written"),
+        (lambda lines: [*lines[:4], *lines[5:]], "row 5: it does not follow"),
+        (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "row 5: it does not follow"),
+        (lambda lines: [*lines[:5], lines[4], *lines[5:]], "row 6: it does not follow"),
+        (lambda lines: [*lines[:4], b"\n", *lines[4:]], "row 5: it is not a row"),
+        (lambda lines: [*lines[:8], lines[8][:-1]], "row 9: it is torn"),
+        (lambda lines: [line.replace(b"\n", b"\r\n") for line in lines], "row 1: it is not written"),
+        (lambda lines: [b"\xef\xbb\xbf", *lines], "row 1: it is not a row"),
+        (lambda lines: [b"[" * 100_000 + b"\n", *lines], "row 1: it is not a row"),
+        (lambda lines: [b"1" * 100_000 + b"\n", *lines], "row 1: it is not a row"),
+        (lambda lines: [b" " * 2_000_000, *lines], "row 1: it is longer"),
+        (lambda lines: [lines[0].replace(b'"ab12"', b"NaN"), *lines[1:]], "row 1: it is not a row"),
+    ],
+)  # fmt: skip
+def test_a_broken_chain_names_the_row(tmp_path, edit, where):
+    path = tmp_path / "audit.jsonl"
+    write(path)
+    path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
+    assert verify(path).sentence.startswith(f"broken at {where}")
+    assert not verify(path).consistent
+
+
+def test_ten_thousand_random_edits_are_all_found(tmp_path):
+    """Bytes changed, removed, added and moved; rows removed, added, moved, swapped, copied; cut off; rows made anew."""
+    path = tmp_path / "audit.jsonl"
+    head = write(path)
+    whole = path.read_bytes()
+    draw = random.Random(11)
+    missed, tried = [], 0
+    while tried < 10_000:
+        edited = _edited(whole, draw)
+        if edited == whole:
+            continue
+        tried += 1
+        path.write_bytes(edited)
+        if verify(path, head).consistent:
+            missed.append(edited)
+    assert not missed
+
+
+def _edited(whole: bytes, draw: random.Random) -> bytes:
+    lines = whole.splitlines(keepends=True)
+    i, j = draw.randrange(len(whole)), draw.randrange(len(whole))
+    k, m = draw.randrange(len(lines)), draw.randrange(len(lines))
+    some = bytes(draw.randrange(256) for _ in range(draw.randrange(1, 4)))
+    how = draw.randrange(11)
+    if how == 0:
+        return whole[:i] + some[:1] + whole[i + 1 :]
+    if how == 1:
+        return whole[:i] + whole[i + draw.randrange(1, 20) :]
+    if how == 2:
+        return whole[:i] + some + whole[i:]
+    if how == 3:
+        return whole[:i] + whole[min(i, j) : max(i, j)] + whole[i:]
+    if how == 4:
+        return whole[:i]
+    if how == 5:
+        del lines[k]
+    elif how == 6:
+        lines[k], lines[m] = lines[m], lines[k]
+    elif how == 7:
+        lines.insert(m, lines[k])
+    elif how == 8:
+        return whole[:i] + draw.choice([b" ", b"\t", b"0", b"\n"]) + whole[i:]
+    elif how == 9:  # a digit or letter for another one
+        return whole[:i] + (b"%d" % draw.randrange(10)) + whole[i + 1 :]
+    else:  # the rows from k on made anew, each consistent with the one before, row k with another content
+        previous = json.loads(lines[k - 1])["hash"] if k else GENESIS
+        for n in range(k, len(lines)):
+            tree = json.loads(lines[n])
+            del tree["hash"]
+            tree["previous"] = previous
+            if n == k:
+                tree["body"]["why"] = draw.random()
+            previous = hashlib.sha256(canonical(tree).encode()).hexdigest()
+            lines[n] = canonical(tree | {"hash": previous}).encode() + b"\n"
+    return b"".join(lines)
+
+
+# --- what is written ---------------------------------------------------------------------------------
+
+
+class Level(IntEnum):
+    HALTED = 3
+
+
+def test_whatever_a_run_says_verifies(tmp_path):
+    body = {
+        "numpy": np.float64(0.1), "count": np.int64(3), "flag": np.bool_(True), "small": np.float32(0.1), "zero": -0.0,
+        "huge": 1e308, "tiny": 5e-324, "integer": 10**30, "level": Level.HALTED, "nothing": None, "pair": (1, 2.0),
+        "text": "é \u2028 \ud800 \U0001f600 \"quoted\" \\ \x00", "price": float("nan"), "loss": np.float64("-inf"), "2": 1, "10": 2,
+    }  # fmt: skip
+    head = write(tmp_path / "audit.jsonl", [("fault", body)])
+    assert verify(tmp_path / "audit.jsonl", head).complete
+    kept = rows(tmp_path / "audit.jsonl")[0].body
+    assert (kept["price"], kept["loss"], kept["level"], kept["flag"]) == ("nan", "-inf", 3, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("nothing", {}), ("state", {1: 2}), ("state", {"a": {3: 4}}), ("state", {"a": object()}), ("case", {"a": "x" * 2**20})],
+)  # fmt: skip
+def test_what_cannot_be_written_is_refused_and_leaves_the_file_as_it_was(tmp_path, kind, body):
+    path = tmp_path / "audit.jsonl"
+    with Audit(path) as audit:
+        audit.record("state", {"to": "WARN"})
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match="audit: |key|got a object"):
+            audit.record(kind, body)
+        assert path.read_bytes() == before
+        audit.record("state", {"to": "HALTED"})
+        assert verify(path, audit.head).complete
+
+
+def test_a_state_change_and_a_decision_are_on_the_disk_before_they_act(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((tmp_path / "audit.jsonl").read_bytes().count(b"\n")))
+    with Audit(tmp_path / "audit.jsonl") as audit:
+        synced.clear()
+        for kind, _ in STORY:
+            audit.record(kind, {})
+        assert synced == [n for n, (kind, _) in enumerate(STORY, 1) if kind in ("state", "decision")]
+
+
+def test_another_writer_is_kept_out(tmp_path):
+    with (
+        Audit(tmp_path / "audit.jsonl"),
+        pytest.raises(InputError, match=r"jsonl: is being written by another process$"),
+    ):
+        Audit(tmp_path / "audit.jsonl")
+
+
+# --- faults ------------------------------------------------------------------------------------------
+
+
+def test_a_torn_row_is_cut_off_and_said(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    whole_head = write(path, STORY[:4])
+    whole = path.read_bytes()
+    for torn in (b"{", whole.splitlines(keepends=True)[-1][:-1], b"\0" * 4096):
+        path.write_bytes(whole + torn)
+        with Audit(path) as audit:
+            assert audit.rows == 5
+            audit.record("state", {"to": "HALTED"})
+            assert verify(path, audit.head).complete
+        kept = rows(path)
+        assert kept[3].hash == whole_head
+        assert (kept[4].kind, kept[4].body) == ("fault", {"what": "a torn last row was cut off", "bytes": len(torn)})
+
+
+def test_nothing_is_added_to_a_broken_chain(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    write(path)
+    path.write_bytes(path.read_bytes().replace(b"Mallory", b"Malory"))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"audit.jsonl:5: its content is not that of its hash; nothing is added"):
+        Audit(path)
+    assert path.read_bytes() == before
+
+
+CHILD = """
+import os, signal, sys
+from marketsim.guardrails.audit import Audit
+audit = Audit(sys.argv[1])
+audit.record("state", {"dealer": "learner", "from": "NORMAL", "to": "WARN"})
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+audit.record("state", {"dealer": "learner", "from": "WARN", "to": "RESTRICTED"})
+"""
+
+
+def test_killed_between_a_state_change_and_its_fsync_it_is_still_restricted(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    for times in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, path], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60, check=False
+        )
+        assert done.returncode == -signal.SIGKILL
+        with Audit(path) as audit:
+            assert audit.rows == 3 * times - 1
+            assert rows(path)[-1].body["to"] == "RESTRICTED"
+            audit.record("state", {"dealer": "learner", "from": "RESTRICTED", "to": "HALTED"})
+            assert verify(path, audit.head).complete
+
+
+FULL = """
+import resource, sys
+from marketsim.guardrails.audit import Audit
+audit = Audit(sys.argv[1])
+audit.record("state", {"to": "WARN"})
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
+try:
+    audit.record("case", {"what": "x" * 1000})
+except OSError as error:
+    print("refused", audit.rows)
+audit.record("state", {"to": "HALTED"})
+print(audit.rows, audit.head)
+"""
+
+
+def test_a_full_disk_raises_and_leaves_whole_rows(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, path],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    refused, after = done.stdout.splitlines()
+    assert refused == "refused 1"
+    assert verify(path, after.split()[1]).complete and [row.body["to"] for row in rows(path)] == ["WARN", "HALTED"]
+
+
+# --- the story ---------------------------------------------------------------------------------------
+
+
+def test_the_story_in_sentences(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    head = write(path)
+    assert story(path) == [
+        f"The audit file is consistent; completeness not established (9 rows, head {head}).",
+        "row 1: the run was configured (digest: ab12; identity: identity asserted, not authenticated).",
+        "row 2, step 118: learner went from NORMAL to WARN, because mark-outs fell.",
+        "row 3, step 118: case 1, open, for learner, cause markout: Mark-outs fell; Two clips; to be acknowledged by step 130; "
+        "to be decided by step 160; if nobody answers: hedge (exposure: inventory 3, pnl -2.5; version: 1).",
+        "row 4, step 119: case 2, open, for rival, cause volatility.",
+        "row 5, step 120: an answer of Mallory (desk) to case 1 was refused: forged: it is not signed.",
+        "row 6, step 121: first (risk, identity asserted, not authenticated) acknowledged case 1.",
+        "row 7, step 125: first (risk) decided widen in case 1, because toxic \\u001b[31mflow\\u202e\\u000a.",
+        "row 8, step 126: anyone (identity asserted, not authenticated) killed rival, because now.",
+        "row 9, step 130: a fault: the hook hung.",
+    ]  # fmt: skip
+    assert [line.split(":")[0] for line in story(path, 1)[1:]] == ["row 3, step 118", "row 5, step 120", "row 6, step 121", "row 7, step 125"]  # fmt: skip
+    with pytest.raises(InputError, match=r"audit.jsonl: no row is of case 7$"):
+        story(path, 7)
+
+
+def test_the_story_of_a_broken_file_ends_at_the_break(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    write(path)
+    path.write_bytes(path.read_bytes().replace(b"Mallory", b"Malory"))
+    told = story(path)
+    assert len(told) == 6 and told[0].startswith("The audit file is broken at row 5")
+    assert told[-1].startswith("Row 5 and what follows it are not told: its content")
+
+
+def test_nonces_are_those_of_the_answers_that_were_taken(tmp_path):
+    write(tmp_path / "audit.jsonl", [*STORY, ("refusal", {"case": 1, "nonce": "n3"})])
+    assert nonces(tmp_path / "audit.jsonl") == {"n1", "n2"}
+
+
+def test_no_file_is_one_line(tmp_path):
+    for read in (verify, rows, story, nonces):
+        with pytest.raises(InputError, match=r"none.jsonl: cannot be read: No such file or directory$"):
+            read(tmp_path / "none.jsonl")
