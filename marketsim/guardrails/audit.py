@@ -12,13 +12,12 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from marketsim.guardrails.canonical import canonical, parse
-from marketsim.guardrails.identity import ASSERTED
 from marketsim.yaml_text import InputError
 
 KINDS = ("configuration", "state", "case", "acknowledgement", "decision", "refusal", "fault")
@@ -91,12 +90,12 @@ class Audit:
     def _continue(self) -> None:
         self._size = 0
         try:
-            for row in _rows(self.path):
+            for row in rows(self.path):
                 self.head, self.rows, self._size = row.hash, row.number, row.end
-        except _Torn:
+        except Torn:
             pass
-        except _Broken as broken:
-            raise InputError(f"{self.path}:{broken.row}: {broken.why}; nothing is added to a broken chain") from None
+        except Broken as broken:
+            raise InputError(f"{broken}; nothing is added to a broken chain") from None
         torn = os.fstat(self._file).st_size - self._size
         if torn:
             os.ftruncate(self._file, self._size)
@@ -140,10 +139,10 @@ def verify(path: str | Path, head: str | None = None) -> Verdict:
     is found unless all that follows it was made anew or taken away. Raises InputError where it cannot be read."""
     number, last, kept = 0, GENESIS, 0
     try:
-        for row in _rows(Path(path)):
+        for row in rows(path):
             number, last = row.number, row.hash
             kept = number if last == head else kept
-    except _Broken as broken:
+    except Broken as broken:
         return Verdict(False, False, number, last, f"broken at row {broken.row}: {broken.why}")
     if head is None:
         return Verdict(True, False, number, last, f"{INCOMPLETE} ({number} rows, head {last})")
@@ -156,25 +155,21 @@ def verify(path: str | Path, head: str | None = None) -> Verdict:
     return Verdict(False, False, number, last, why)
 
 
-def rows(path: str | Path) -> list[Row]:
-    """The rows of a file that holds together. Raises InputError, naming the row, where it does not."""
-    try:
-        return list(_rows(Path(path)))
-    except _Broken as broken:
-        raise InputError(f"{path}:{broken.row}: {broken.why}") from None
+class Broken(InputError):
+    """A file that does not hold together: the row where it breaks, and why."""
 
-
-class _Broken(Exception):
-    def __init__(self, row: int, why: str):
+    def __init__(self, path: Path, row: int, why: str):
+        super().__init__(f"{path}:{row}: {why}")
         self.row, self.why = row, why
 
 
-class _Torn(_Broken):
+class Torn(Broken):
     """The file goes on after its last whole row."""
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    """The rows, each verified against the one before. Raises _Broken at the first that does not fit, InputError."""
+def rows(path: str | Path) -> Iterator[Row]:
+    """The rows, each verified against the one before. Raises Broken at the first that does not fit, InputError."""
+    path = Path(path)
     number, head, end = 0, GENESIS, 0
     try:
         file = path.open("rb")
@@ -185,15 +180,18 @@ def _rows(path: Path) -> Iterator[Row]:
             number += 1
             if not line.endswith(b"\n"):
                 if len(line) > _LONGEST:
-                    raise _Broken(number, f"it is longer than {_LONGEST} bytes, the most of a row")
-                raise _Torn(number, "it is torn, its end is missing")
-            kind, body, head = _checked(line, number, head)
+                    raise Broken(path, number, f"it is longer than {_LONGEST} bytes, the most of a row")
+                raise Torn(path, number, "it is torn, its end is missing")
+            checked = _checked(line, number, head)
+            if isinstance(checked, str):
+                raise Broken(path, number, checked)
+            kind, body, head = checked
             end += len(line)
             yield Row(number, kind, body, head, end)
 
 
-def _checked(line: bytes, number: int, head: str) -> tuple[str, dict[str, Any], str]:
-    """Kind, body and hash of a line that is, byte for byte, what ``record`` would have written here."""
+def _checked(line: bytes, number: int, head: str) -> tuple[str, dict[str, Any], str] | str:
+    """Kind, body and hash of a line that is, byte for byte, what ``record`` would have written here; or why it is not."""
     try:
         tree = parse(line)
         kind, body, said = tree["kind"], tree["body"], tree["hash"]
@@ -201,11 +199,10 @@ def _checked(line: bytes, number: int, head: str) -> tuple[str, dict[str, Any], 
         if line == written and kind in KINDS and isinstance(body, dict):
             return kind, body, hashed
         if tree["row"] != number or tree["previous"] != head:
-            raise _Broken(number, "it does not follow the row before: rows were changed, added, moved or taken away")
-        why = "its content is not that of its hash" if said != hashed else "it is not written as rows are"
-        raise _Broken(number, why)
+            return "it does not follow the row before: rows were changed, added, moved or taken away"
+        return "its content is not that of its hash" if said != hashed else "it is not written as rows are"
     except (ValueError, KeyError, TypeError):
-        raise _Broken(number, "it is not a row") from None
+        return "it is not a row"
 
 
 def _row(kind: str, body: str, number: int, previous: str) -> tuple[bytes, str]:
@@ -219,103 +216,3 @@ def nonces(path: str | Path) -> set[str]:
     """Nonces of the answers that were taken, for a run that goes on: they are not taken again. Raises InputError."""
     taken = (row.body for row in rows(path) if row.kind in ("acknowledgement", "decision"))
     return {body["nonce"] for body in taken if isinstance(body.get("nonce"), str)}
-
-
-# --- the story --------------------------------------------------------------------------------------
-
-
-def story(path: str | Path, case: int | None = None) -> list[str]:
-    """What happened, a sentence a row, of one case or of all; first whether the file holds together. Of a broken file
-    it tells the rows up to the break. Raises InputError where it cannot be read, or knows no such case."""
-    told = [f"The audit file is {verify(path).sentence}."]
-    try:
-        for row in _rows(Path(path)):
-            if case is None or _case(row) == case:
-                told.append(_told(row))
-    except _Broken as broken:
-        told.append(f"Row {broken.row} and what follows it are not told: {broken.why}.")
-    if case is not None and len(told) == 1:
-        raise InputError(f"{path}: no row is of case {case}")
-    return told
-
-
-def _case(row: Row) -> Any:
-    return row.body.get("id" if row.kind == "case" else "case")
-
-
-def _told(row: Row) -> str:
-    """The row in a sentence: what docs/audit.md says of its kind, and in brackets what else stands in it."""
-    left = {key: _words(value) for key, value in row.body.items() if value is not None}
-    step = left.pop("step", left.get("opened") if row.kind == "case" else None)
-    said = _SENTENCES[row.kind](left)
-    for unsaid in ("opened", "signature", "nonce", "head", "person"):
-        left.pop(unsaid, None)
-    rest = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in left.items())
-    when = f"row {row.number}" if step is None else f"row {row.number}, step {step}"
-    return f"{when}: {said}{f' ({rest})' if rest else ''}."
-
-
-# Each takes the keys that it says out of the words of a body.
-
-
-def _state(body: dict[str, str]) -> str:
-    said = f"{body.pop('dealer', 'the desk')} went from {body.pop('from', '?')} to {body.pop('to', '?')}"
-    return said + _then(body, case=" with case {}", why=", because {}")
-
-
-def _opened(body: dict[str, str]) -> str:
-    said = f"case {body.pop('id', '?')}, {body.pop('state', 'open')}, for {body.pop('dealer', 'the desk')}"
-    said += _then(body, cause=", cause {}", what=": {}", acknowledge_by="; to be acknowledged by step {}")
-    return said + _then(body, decide_by="; to be decided by step {}", if_silent="; if nobody answers: {}")
-
-
-def _acknowledged(body: dict[str, str]) -> str:
-    body.pop("kind", None)
-    body.pop("dealer", None)
-    return f"{_who(body)} acknowledged case {body.pop('case', '?')}"
-
-
-def _decided(body: dict[str, str]) -> str:
-    who, kind, dealer = _who(body), body.pop("kind", "decide"), body.pop("dealer", "the desk")
-    if kind == "kill":
-        said = f"{who} killed {dealer}"
-    else:
-        said = f"{who} decided {body.pop('option', '?')} in case {body.pop('case', '?')}"
-    return said + _then(body, reason=", because {}")
-
-
-def _refused(body: dict[str, str]) -> str:
-    said = f"an answer of {_who(body)}" + _then(body, case=" to case {}")
-    return f"{said} was refused: {body.pop('why', '?')}"
-
-
-_SENTENCES: dict[str, Callable[[dict[str, str]], str]] = {
-    "configuration": lambda body: "the run was configured",
-    "state": _state,
-    "case": _opened,
-    "acknowledgement": _acknowledged,
-    "decision": _decided,
-    "refusal": _refused,
-    "fault": lambda body: f"a fault: {body.pop('what', '?')}",
-}
-
-
-def _then(body: dict[str, str], **parts: str) -> str:
-    """Those of the parts whose key is there, said in their order."""
-    return "".join(words.format(body.pop(key)) for key, words in parts.items() if key in body)
-
-
-def _who(body: dict[str, str]) -> str:
-    who, role, proven = body.pop("who", "somebody"), body.pop("role", None), body.pop("authenticated", None)
-    brackets = ", ".join(filter(None, (role, ASSERTED if proven == "false" else None)))
-    return f"{who} ({brackets})" if brackets else who
-
-
-def _words(value: Any) -> str:
-    """A value as words; what a terminal would obey instead of showing is written out."""
-    if isinstance(value, list):
-        return "; ".join(_words(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{_words(key)} {_words(item)}" for key, item in value.items())
-    text = value if isinstance(value, str) else canonical(value)
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text).removesuffix(".")

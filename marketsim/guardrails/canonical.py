@@ -23,9 +23,9 @@ def canonical(tree: Any) -> str:
 
 
 def parse(text: bytes) -> Any:
-    """The tree of JSON text that must be ASCII and hold finite numbers. Raises ValueError, whatever is wrong."""
+    """The tree of JSON text; its numbers must be finite. Raises ValueError, whatever is wrong."""
     try:
-        return json.loads(text.decode("ascii"), parse_constant=_refuse)
+        return json.loads(text.decode("utf-8"), parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

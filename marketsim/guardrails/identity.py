@@ -177,21 +177,21 @@ class Approvers:
     def _check(self, answer: object, head: str | None) -> Signed | str:
         if not isinstance(answer, Mapping):
             return "malformed: it is not a map of fields"
-        wrong = answer.get("unreadable") or _malformed(answer)
+        wrong = answer.get("unreadable") or malformed(answer)
         if wrong:
             return f"malformed: {str(wrong)[:200]}"
         kind, who, role, nonce = answer["kind"], answer["who"], answer["role"], answer["nonce"]
         spelt = [a for a in self.approvers if fold(a.name) == fold(who)]
-        meant = [a for a in spelt if a.role == role or kind == "kill"]
+        meant = [a for a in spelt if kind == "kill" or fold(a.role) == fold(role)]
         proven = any(a.key and _matches(a.key, answer) for a in meant)
         foreign = head is not None and answer.get("head") != head
         replayed = nonce in self._seen
         if kind == "kill":
             proven = proven and not foreign and not replayed
         elif not spelt:
-            return f"{who} is nobody who may decide in this run"
+            return f"{who} is not an approver"
         elif not meant:
-            return f"{who} is registered as {' and '.join(sorted({a.role for a in spelt}))}, not as {role}"
+            return f"{who} is {' and '.join(sorted({a.role for a in spelt}))}, not {role}"
         elif foreign:
             return "foreign: it answers a case of another run"
         elif any(a.key for a in meant) and not proven:
@@ -217,8 +217,8 @@ def _matches(key: bytes, answer: Mapping[str, Any]) -> bool:
     return isinstance(said, str) and hmac.compare_digest(said.encode("utf-8", "replace"), sign(key, answer).encode())
 
 
-def _malformed(answer: Mapping[str, Any]) -> str | None:
-    """What is wrong with the shape of an answer."""
+def malformed(answer: Mapping[str, Any]) -> str | None:
+    """What is wrong with the shape of an answer; None where nothing is."""
     if answer.get("kind") not in KINDS:
         return f"kind is {shown(answer.get('kind'))}, allowed are {', '.join(KINDS)}"
     for name, most in _LONGEST.items():
