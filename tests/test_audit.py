@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketsim import InputError
 from marketsim.guardrails.audit import GENESIS, INCOMPLETE, Audit, nonces, rows, verify
-from marketsim.guardrails.canonical import canonical
+from marketsim.guardrails.canonical import canonical, parse
 from marketsim.guardrails.story import story
 
 ROOT = Path(__file__).parent.parent
@@ -200,9 +202,29 @@ def test_whatever_a_run_says_verifies(tmp_path):
     assert (kept["price"], kept["loss"], kept["level"], kept["flag"]) == ("nan", "-inf", 3, True)
 
 
+@given(st.dictionaries(st.text("ab10é\ud800"), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("a\"\\\n\ud800é"),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(st.text("ab10"), part, max_size=3), max_leaves=8)))  # fmt: skip
+def test_canonical_text_is_read_back_and_written_the_same(tree):
+    text = canonical(tree)
+    assert text.isascii() and canonical(parse(text.encode())) == text
+    assert text == json.dumps(parse(text.encode()), sort_keys=True, separators=(",", ":"))
+
+
+def nested(depth: int) -> dict:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+def test_depth_is_limited_wherever_it_is_asked_from():
+    assert len(canonical(nested(31))) == 6 * 31 + 2
+    for tree in (nested(32), nested(40), nested(900), {"a": float("nan")} | nested(32)):
+        with pytest.raises(ValueError, match="nested deeper than 32 levels"):
+            canonical(tree)
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("nothing", {}), ("state", {1: 2}), ("state", {"a": {3: 4}}), ("state", {"a": object()}), ("case", {"a": "x" * 2**20})],
+    [("nothing", {}), ("state", {1: 2}), ("state", {"a": {3: 4}}), ("state", {"a": [{10: 1, 9: 2}]}), ("state", {"a": object()}), ("case", {"a": "x" * 2**20})],
 )  # fmt: skip
 def test_what_cannot_be_written_is_refused_and_leaves_the_file_as_it_was(tmp_path, kind, body):
     path = tmp_path / "audit.jsonl"

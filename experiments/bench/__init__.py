@@ -1,4 +1,4 @@
-"""``marketsim bench``: how fast this machine steps the market, trains and starts; see docs/performance.md."""
+"""``marketsim bench``: how fast this machine steps the market, trains, starts and keeps its audit file; see docs/performance.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from experiments.bench.rows import Row, print_json, print_table
 from marketsim.document import InputError
 
 # what is measured -> where it is, imported when asked for
-_PARTS = {"engine": "experiments.bench.engine", "train": "experiments.bench.train", "start": "experiments.bench.start"}
+_PARTS = {
+    "engine": "experiments.bench.engine",
+    "train": "experiments.bench.train",
+    "start": "experiments.bench.start",
+    "audit": "experiments.bench.audit",
+}
 
 
 def bench(which: str = "engine", json: bool = False) -> list[Row]:

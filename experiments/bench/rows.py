@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+_SECONDS = ("s", "ms", "us", "ns")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -36,7 +38,7 @@ class Row:
     def _reaches(self, bound: float | None) -> bool | None:
         if bound is None or self.value is None:
             return None
-        return self.value <= bound if self.unit in ("s", "ms", "us", "ns") else self.value >= bound
+        return self.value <= bound if self.unit in _SECONDS else self.value >= bound
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _MAX_DEPTH = 32
+_NESTS = (dict, list, tuple)
 # made once: json.dumps with these settings would make one a call
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
@@ -19,7 +20,28 @@ def canonical(tree: Any) -> str:
     be the one that is lost. Numpy's scalars are numbers. Raises ValueError for a key that is not text or a value that
     JSON does not know.
     """
+    try:
+        if _is_plain(tree, 0):
+            return _encode(tree)
+    except (TypeError, ValueError):  # something that JSON does not know as it is
+        pass
     return _encode(_plain(tree, 0))
+
+
+def _is_plain(tree: Any, depth: int) -> bool:
+    """Whether every key is text and the depth is allowed; the encoder minds the rest, but would write the key 10 as "10"
+    and sort it as 10."""
+    if depth >= _MAX_DEPTH:
+        return False
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if not isinstance(key, str) or (isinstance(value, _NESTS) and not _is_plain(value, depth + 1)):
+                return False
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            if isinstance(value, _NESTS) and not _is_plain(value, depth + 1):
+                return False
+    return True
 
 
 def parse(text: bytes) -> Any:

@@ -122,10 +122,14 @@ def _who(body: dict[str, str]) -> str:
 
 
 def _words(value: Any) -> str:
-    """A value as words; what a terminal would obey instead of showing is written out."""
+    """A value as words."""
     if isinstance(value, list):
         return " and ".join(_words(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{_words(key)} {_words(item)}" for key, item in value.items())
-    text = value if isinstance(value, str) else canonical(value)
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text).removesuffix(".")
+    return plain(value if isinstance(value, str) else canonical(value)).removesuffix(".")
+
+
+def plain(text: str) -> str:
+    """The text with what a terminal would obey instead of showing written out."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -1,0 +1,25 @@
+"""``marketsim inbox``: the cases of a run that wait for people; or to say that one has been seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.desk.answer import acknowledge as acknowledged
+from experiments.desk.answer import key_of
+from experiments.desk.folder import CasesFolder
+
+
+def inbox(run: str | Path) -> dict[str, Any]:
+    """``cases``: those that are not closed, as in their files; ``identity``: how sure the run is of who answers.
+    Raises InputError."""
+    folder = CasesFolder.of(run)
+    waiting = [case for case in folder.cases() if case["state"] != "closed"]
+    return {"cases": waiting, "identity": folder.desk().identity}
+
+
+def acknowledge(run: str | Path, case: int, who: str, key: Path | None = None) -> Path:
+    """Put that an approver has seen a case where the run looks for it. Raises InputError, nothing is written then."""
+    folder = CasesFolder.of(run)
+    shown, seat = folder.case(case), folder.desk().seat(who)
+    return folder.put(acknowledged(shown, seat, key_of(seat, key)))
