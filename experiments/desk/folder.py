@@ -89,9 +89,10 @@ class CasesFolder:
         case = int(place) if place.isdecimal() else None
         try:
             answer = parse(_content(path))
-        except (OSError, ValueError) as error:
-            why = str(error) if isinstance(error, _NotAnAnswer) else "it is not JSON"
-            return {"case": case, "unreadable": why}
+        except OSError:
+            return {"case": case, "unreadable": "it cannot be read"}
+        except ValueError as error:
+            return {"case": case, "unreadable": str(error) if isinstance(error, _NotAnAnswer) else "it is not JSON"}
         if not isinstance(answer, dict):
             return {"case": case, "unreadable": "it is not a map of fields"}
         if answer.get("kind") != "kill" and (case is None or answer.get("case") != case):
