@@ -34,12 +34,15 @@ STORY = [
     ("case", {"what": "opened", "step": 119, "case": {"id": 2, "dealer": "rival", "cause": "volatility"}}),
     ("refusal", {"what": "decision", "case": 1, "step": 120, "who": "Mallory", "role": "desk", "why": "forged: it is not signed"}),
     ("acknowledgement", {"case": 1, "step": 121, "who": "first", "role": "risk", "nonce": "n1", "authenticated": False}),
-    ("decision", {"what": "accepted", "case": 1, "version": 1, "step": 125, "who": "first", "role": "risk", "option": "widen",
+    ("decision", {"what": "signed", "kind": "decide", "case": 1, "version": 1, "step": 125, "who": "first", "role": "risk", "option": "widen",
                   "reason": "toxic \x1b[31mflow\u202e\n {who}", "nonce": "n2", "signature": "c0", "authenticated": True}),
-    ("state", {"step": 125, "dealer": "learner", "from": "HALTED", "to": "PROBATION", "event": "resume", "who": ["first", "second"]}),
+    ("state", {"step": 125, "market": 1, "dealer": "learner", "from": "NORMAL", "to": "WARN", "event": "drift"}),
+    ("state", {"step": 125, "market": 0, "dealer": "learner", "from": "HALTED", "to": "PROBATION", "event": "resume", "who": ["first", "second"]}),
     ("case", {"what": "closed", "step": 125, "case": CASE | {"closed": 125, "outcome": "widen by first"}}),
     ("decision", {"what": "kill", "market": 0, "dealer": "rival", "step": 126, "who": "anyone", "reason": "now", "authenticated": False}),
     ("fault", {"step": 130, "what": "the hook hung", "case": None}),
+    ("decision", {"what": "accepted", "case": 2, "version": 3, "step": 131, "who": "first", "role": "risk", "option": "keep", "reason": "over"}),
+    ("case", {"what": "acknowledged", "step": 132, "who": "first", "case": {"id": 2}}),
 ]  # fmt: skip
 
 
@@ -88,7 +91,7 @@ def test_an_earlier_head_vouches_for_what_it_covers(tmp_path):
     write(path, STORY[3:])
     verdict = verify(path, head)
     assert not verdict.consistent
-    assert verdict.sentence == "rows 1 to 3 are those of the head given; 8 follow that it does not cover"
+    assert verdict.sentence == "rows 1 to 3 are those of the head given; 11 follow that it does not cover"
 
 
 def test_a_file_made_anew_is_found_by_its_head_alone(tmp_path):
@@ -108,7 +111,7 @@ def test_a_file_made_anew_is_found_by_its_head_alone(tmp_path):
         (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "row 5: it does not follow"),
         (lambda lines: [*lines[:5], lines[4], *lines[5:]], "row 6: it does not follow"),
         (lambda lines: [*lines[:4], b"\n", *lines[4:]], "row 5: it is not a row"),
-        (lambda lines: [*lines[:10], lines[10][:-1]], "row 11: it is torn"),
+        (lambda lines: [*lines[:13], lines[13][:-1]], "row 14: it is torn"),
         (lambda lines: [line.replace(b"\n", b"\r\n") for line in lines], "row 1: it is not written"),
         (lambda lines: [b"\xef\xbb\xbf", *lines], "row 1: it is not a row"),
         (lambda lines: [b"[" * 100_000 + b"\n", *lines], "row 1: it is not a row"),
@@ -348,7 +351,7 @@ def test_the_story_in_sentences(tmp_path):
     path = tmp_path / "audit.jsonl"
     head = write(path)
     assert story(path) == [
-        f"The audit file is consistent; completeness not established (11 rows, head {head}).",
+        f"The audit file is consistent; completeness not established (14 rows, head {head}).",
         "row 1: the run was configured (digest: ab12; identity: identity asserted, not authenticated).",
         "row 2, step 118: learner in market 0 went from NORMAL to WARN, event drift (version: 1).",
         "row 3, step 118: case 1 was opened, for learner in market 0, cause markout: Mark-outs fell; to be acknowledged by step 130; "
@@ -357,13 +360,16 @@ def test_the_story_in_sentences(tmp_path):
         "row 4, step 119: case 2 was opened, for rival, cause volatility.",
         "row 5, step 120: a decision of Mallory (desk) in case 1 was refused: forged: it is not signed.",
         "row 6, step 121: first (risk, identity asserted, not authenticated) acknowledged case 1.",
-        "row 7, step 125: first (risk) accepted widen in case 1, seeing version 1, because toxic \\u001b[31mflow\\u202e\\u000a {who}.",
-        "row 8, step 125: learner went from HALTED to PROBATION, event resume, by first and second.",
-        "row 9, step 125: case 1: closed, widen by first.",
-        "row 10, step 126: anyone (identity asserted, not authenticated) killed rival in market 0, because now.",
-        "row 11, step 130: a fault: the hook hung.",
+        "row 7, step 125: first (risk) signed widen in case 1, seeing version 1, because toxic \\u001b[31mflow\\u202e\\u000a {who}.",
+        "row 8, step 125: learner in market 1 went from NORMAL to WARN, event drift.",
+        "row 9, step 125: learner in market 0 went from HALTED to PROBATION, event resume, by first and second.",
+        "row 10, step 125: case 1: closed, widen by first.",
+        "row 11, step 126: anyone (identity asserted, not authenticated) killed rival in market 0, because now.",
+        "row 12, step 130: a fault: the hook hung.",
+        "row 13, step 131: keep by first (risk) in case 2, seeing version 3, was accepted, because over.",
+        "row 14, step 132: first acknowledged case 2.",
     ]  # fmt: skip
-    assert [line.split(",")[0] for line in story(path, 1)[1:]] == [f"row {n}" for n in (3, 5, 6, 7, 9)]
+    assert [line.split(",")[0] for line in story(path, 1)[1:]] == [f"row {n}" for n in (3, 5, 6, 7, 9, 10)]
     with pytest.raises(InputError, match=r"audit.jsonl: no row is of case 7$"):
         story(path, 7)
 
@@ -386,3 +392,18 @@ def test_no_file_is_one_line(tmp_path):
     for read in (verify, lambda path: list(rows(path)), story, nonces):
         with pytest.raises(InputError, match=r"none.jsonl: cannot be read: No such file or directory$"):
             read(tmp_path / "none.jsonl")
+
+
+# --- its speed -----------------------------------------------------------------------------------------
+
+
+def test_the_bench_measures_rows(monkeypatch, tmp_path):
+    from experiments.bench import audit as bench
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"REPEATS": 2, "ROWS": 20, "SYNCED": 2}.items():
+        monkeypatch.setattr(bench, name, value)
+    measured = bench.measure()
+    assert [(row.unit, row.at_least) for row in measured if row.at_least] == [("us", 20.0), ("us", 2_000.0)]
+    assert all(0 < row.value for row in measured)
+    assert not list(tmp_path.iterdir())

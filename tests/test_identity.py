@@ -97,7 +97,8 @@ def test_a_good_answer_is_taken_once():
     taken = approvers.check(signed(), HEAD)
     assert isinstance(taken, Signed) and taken.authenticated
     assert (taken.case, taken.version, taken.option, taken.who, taken.role) == (3, 2, "widen", "Ann", "risk")
-    assert taken.body()["nonce"] == ANSWER["nonce"]
+    body = taken.body()
+    assert body["what"] == "signed" and sign(ANN, body) == body["signature"]  # verified again from the audit
     assert approvers.check(signed(), HEAD) == "replayed: an answer with this nonce was taken before"
     assert isinstance(approvers.check(signed(nonce=32 * "1"), HEAD), Signed)
 
@@ -109,7 +110,7 @@ def test_what_was_taken_before_a_run_was_stopped_is_a_replay_after_it():
 @pytest.mark.parametrize(
     "change",
     [{"kind": "acknowledge"}, {"case": 4}, {"version": 3}, {"option": "keep"}, {"reason": "toxic flow "}, {"dealer": "rival"},
-     {"nonce": 32 * "1"}, {"who": "ann"}, {"signature": 64 * "0"}, {"signature": "é"}, {"signature": 3}, {"signature": []}],
+     {"nonce": 32 * "1"}, {"who": "ann"}, {"signature": 64 * "0"}, {"signature": "é"}, {"signature": ""}],
 )  # fmt: skip
 def test_every_field_is_signed(change):
     assert desk().check(signed() | change) == "forged: the signature is not of this answer"
@@ -139,6 +140,7 @@ REFUSALS = {
     "text for a number": (signed(case="3"), "malformed: case is '3', it must be a whole number"),
     "true for a number": (signed(case=True), "malformed: case is true, it must be a whole number"),
     "a fraction": (signed(version=2.0), "malformed: version is 2.0, it must be a whole number"),
+    "a number for a signature": (ANSWER | {"signature": 3}, "malformed: signature is 3, it must be text or nothing"),
     "nan": (ANSWER | {"version": float("nan")}, "malformed: version is nan, it must be a whole number"),
 }  # fmt: skip
 

@@ -112,7 +112,7 @@ class Approver:
 @dataclass(frozen=True)
 class Signed:
     """An answer whose author is known. ``person``: equal for equal persons; ``authenticated``: False where it rests on
-    the name alone. The other fields are those of the answer."""
+    the name alone, whatever signature it bears. The other fields are those of the answer."""
 
     kind: str
     case: int | None
@@ -124,12 +124,13 @@ class Signed:
     nonce: str
     who: str
     role: str
+    signature: str | None
     person: str
     authenticated: bool
 
     def body(self) -> dict[str, Any]:
-        """As the audit records it."""
-        return asdict(self)
+        """As the audit keeps it: all that a holder of the key needs to verify the signature again."""
+        return {"what": "signed" if self.authenticated else "asserted", **asdict(self)}
 
 
 class Approvers:
@@ -200,7 +201,7 @@ class Approvers:
             return "replayed: an answer with this nonce was taken before"
         if kind != "kill" or proven:  # else a kill that anybody may write would use up the nonce of a decision
             self._seen.add(nonce)
-        fields: dict[str, Any] = {name: answer.get(name) for name in SIGNED}
+        fields: dict[str, Any] = {name: answer.get(name) for name in (*SIGNED, "signature")}
         return Signed(**fields, person=self.person(who), authenticated=proven)
 
     def _forged(self, answer: Mapping[str, Any], who: str) -> str:
@@ -229,6 +230,8 @@ def malformed(answer: Mapping[str, Any]) -> str | None:
             continue
         if not isinstance(value, str) or not value.strip() or len(value) > most:
             return f"{name} is {shown(value)}, it must be text of 1 to {most} letters"
+    if not isinstance(answer.get("signature"), str | None):
+        return f"signature is {shown(answer['signature'])}, it must be text or nothing"
     if not fold(answer["who"]):
         return f"who is {shown(answer['who'])}, it must have a letter or digit"
     for name in ("case", "version"):

@@ -13,13 +13,18 @@ from marketsim.yaml_text import InputError
 
 
 def story(path: str | Path, case: int | None = None) -> list[str]:
-    """What happened, a sentence a row, of one case or of all; first whether the file holds together. Of a broken file
+    """What happened, a sentence a row, in all or about one case; first whether the file holds together. Of a broken file
     it tells the rows up to the break. Raises InputError where it cannot be read, or knows no such case."""
     told = [f"The audit file is {verify(path).sentence}."]
+    whom: Any = None  # the case is about, while it is open: their moves belong to its story
     try:
         for row in rows(path):
-            if case is None or _case(row) == case:
+            about = row.body.get("case")
+            number = about.get("id") if isinstance(about, dict) else about
+            if case is None or number == case or (row.kind == "state" and _dealer(row.body) == whom):
                 told.append(_told(row))
+            if number == case and isinstance(about, dict):
+                whom = _dealer(about) if about.get("closed") is None else None
     except Broken as broken:
         told.append(f"Row {broken.row} and what follows it are not told: {broken.why}.")
     if case is not None and len(told) == 1:
@@ -27,9 +32,8 @@ def story(path: str | Path, case: int | None = None) -> list[str]:
     return told
 
 
-def _case(row: Row) -> Any:
-    case = row.body.get("case")
-    return case.get("id") if isinstance(case, dict) else case
+def _dealer(body: dict[str, Any]) -> tuple[Any, Any]:
+    return body.get("market"), body.get("dealer")
 
 
 def _told(row: Row) -> str:
@@ -45,7 +49,7 @@ def _told(row: Row) -> str:
     return f"{when}: {said}{f' ({rest})' if rest else ''}."
 
 
-_UNSAID = {"signature", "nonce", "head"}
+_UNSAID = {"signature", "nonce", "head", "person", "kind"}
 
 # Each takes the keys that it says out of the words of a body.
 
@@ -80,10 +84,14 @@ def _acknowledged(body: dict[str, str]) -> str:
 
 
 def _decided(body: dict[str, str]) -> str:
-    what = body.pop("what", "decided")
-    if what == "kill":
-        return f"{_who(body)} killed {_whom(body)}" + _then(body, reason=", because {}")
-    said = f"{_who(body)}" + _then(body, option=f" {what} {{}}", case=" in case {}", version=", seeing version {}")
+    what, who = body.pop("what", "decided"), _who(body)
+    if "kill" in (what, body.get("kind")):
+        return f"{who} killed {_whom(body)}" + _then(body, reason=", because {}")
+    where = _then(body, case=" in case {}", version=", seeing version {}")
+    if what == "accepted":
+        said = f"{body.pop('option', '?')} by {who}{where}, was accepted"
+    else:  # signed, asserted, proposed
+        said = f"{who} {what} {body.pop('option', '?')}{where}"
     return said + _then(body, reason=", because {}")
 
 
