@@ -35,7 +35,7 @@ def support(config: MarketConfig, agent: int = 0) -> str | None:
         return "arrivals are bernoulli with several cells a side; known is one cell a side, or at_most_one"
     if np.any(cells["share"] > 0):
         return "informed clients know more of the mid than inventory and step tell"
-    if price.kind == "replay" or (price.kind == "gbm" and price.drift != 0) or len(_drifts(price)) > 1:
+    if price.kind in ("replay", "ou") or (price.kind == "gbm" and price.drift != 0) or len(_drifts(price)) > 1:
         return f"the expected move of price {price.kind} depends on more than the step"
     for kind in _NOT_OF_STEP_AND_INVENTORY:
         if weight[kind] != 0:

@@ -97,6 +97,21 @@ def compare(folders: Annotated[list[Path], typer.Argument(metavar="RUN...")], js
     compare(folders, json)
 
 
+@app.command()
+def stress(
+    folder: Folder,
+    overlay: Annotated[
+        list[str], typer.Option(metavar="NAME", help="One overlay, or A+B for both at once; default all. Repeatable.")
+    ] = [],  # noqa: B006  typer's way to say that nothing was given
+    episodes: Annotated[int | None, typer.Option(min=2, help="Of each training seed under each overlay.")] = None,
+    json: Json = False,
+) -> None:
+    """Play a run's policies again while something goes wrong."""
+    from experiments.stress import stress
+
+    stress(folder, overlay, episodes, json)
+
+
 @app.command("policy-map")
 def policy_map(
     folder: Folder,

@@ -22,6 +22,7 @@ from marketsim.batch import MarketBatch, Step
 from marketsim.measures import attribution
 from marketsim.measures.markouts import HORIZONS, Markouts
 from marketsim.measures.paths import Paths
+from marketsim.scenarios import Overlay
 from marketsim.types import LEDGER, Reason
 
 EPISODE = 0  # the engine's episode that evaluation plays
@@ -38,17 +39,17 @@ def evaluate(
     progress: Callable[[float, str], None] | None = None,
     markets: int = 1000,
     threads: int = 1,
+    scenario: Overlay | None = None,
 ) -> None:
     """Play ``policies``, agent -> policy, one for every agent, and write the tables of docs/run-folder.md to ``folder``.
 
     ``seed``: of the evaluation. ``sample``: of how many episodes, the first ones, every step and request is kept.
     ``progress(done episodes, the figure that matters)``. ``markets``: played at once; memory grows by some 250 bytes an
     episode and dealer beyond that. The tables are all but training's: episodes, steps, requests, quantiles, quotes,
-    benchmarks and interventions.
+    benchmarks and interventions; under a ``scenario`` there are no quotes and benchmarks, for exact answers are of the
+    market without it.
     """
-    if sorted(policies) != list(range(len(desk.agents))):
-        raise ValueError(f"agents {sorted(policies)} have a policy, each of the {len(desk.agents)} agents needs one")
-    cast = Cast(desk, policies)
+    cast = _everyone(desk, policies)
     fan = Fan(desk, episodes)
     tables: list[pd.DataFrame] = []
     interventions = np.zeros((len(_REASONS), len(desk.agents)), dtype=np.int64)
@@ -56,7 +57,7 @@ def evaluate(
     while first < episodes:
         sampling = first == 0
         batch = MarketBatch(desk, count, seed, first, threads=1 if sampling else threads, record=sampling)
-        played = _play(batch, cast, fan, Sampled(batch) if sampling else None, folder)
+        played = _play(batch, cast, scenario, fan, Sampled(batch) if sampling else None, folder)
         tables.append(played.episodes())
         interventions += played.interventions
         first += count
@@ -68,25 +69,65 @@ def evaluate(
     store.write_table(folder, "quantiles", fan.quantiles())
     store.write_table(folder, "interventions", _interventions(desk, interventions, episodes))
     reached = table["max_inventory"].to_numpy().reshape(episodes, -1).max(axis=0)
-    benchmarks.write(desk, policies, folder, reached)
+    if scenario is None:
+        benchmarks.write(desk, policies, folder, reached)
 
 
-def _play(batch: MarketBatch, cast: Cast, fan: Fan, sampled: Sampled | None, folder: Path) -> _Played:
+def outcomes(
+    desk: Desk,
+    policies: Mapping[int, Policy],
+    seed: int,
+    episodes: int,
+    scenario: Overlay | None = None,
+    progress: Callable[[float, str], None] | None = None,
+    markets: int = 1000,
+) -> pd.DataFrame:
+    """The same episodes, of which nothing is written: their table alone, a row an episode and dealer."""
+    cast = _everyone(desk, policies)
+    tables: list[pd.DataFrame] = []
+    for first in range(0, episodes, markets):
+        batch = MarketBatch(desk, min(markets, episodes - first), seed, first)
+        tables.append(_play(batch, cast, scenario).episodes())
+        if progress is not None:
+            progress(first + batch.markets, _figure(desk, tables))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _everyone(desk: Desk, policies: Mapping[int, Policy]) -> Cast:
+    if sorted(policies) != list(range(len(desk.agents))):
+        raise ValueError(f"agents {sorted(policies)} have a policy, each of the {len(desk.agents)} agents needs one")
+    return Cast(desk, policies)
+
+
+def _play(
+    batch: MarketBatch,
+    cast: Cast,
+    scenario: Overlay | None,
+    fan: Fan | None = None,
+    sampled: Sampled | None = None,
+    folder: Path = Path(),
+) -> _Played:
     """One episode of every market of the batch, watched by whoever measures."""
     observation = batch.reset(EPISODE)
     cast.reset(batch.seed, EPISODE, batch.first_market, batch.markets)
     actions = np.zeros((batch.markets, len(batch.agents), max(batch.action_widths)), np.float32)
     played = _Played(batch)
-    fan.add(batch.first_market, 0, played.pnl, played.inventory)
+    if fan is not None:
+        fan.add(batch.first_market, 0, played.pnl, played.inventory)
     for t in range(batch.steps):
+        if scenario is not None:
+            scenario.before(batch, t)
         quotes = cast.play(observation, actions)
+        if scenario is not None:
+            quotes = scenario.quotes(batch, t, actions, quotes)
         if sampled is not None:
             sampled.ask(played.mid, played.inventory, played.pnl, actions, quotes)
         step = batch.step(actions, quotes)
         if sampled is not None:
             sampled.answer(step, played.mid)
         played.add(step)
-        fan.add(batch.first_market, t + 1, played.pnl, played.inventory)
+        if fan is not None:
+            fan.add(batch.first_market, t + 1, played.pnl, played.inventory)
         observation = step.observation
     if sampled is not None:
         sampled.end(played.mid, played.inventory, played.pnl)

@@ -26,6 +26,7 @@ EXPERIMENT, MANIFEST, SUMMARY, REPORT = "experiment.yaml", "manifest.json", "sum
 TABLES = (
     "training", "episodes", "steps", "requests", "quantiles", "quotes", "benchmarks", "interventions",
 )  # fmt: skip
+STRESS = "stress"  # a table and a JSON file in the run's own folder
 PACKAGES = ("dealer-marketsim", "numpy", "numba", "scipy", "pydantic", "torch", "pandas", "pyarrow")
 
 
@@ -86,8 +87,8 @@ def write_yaml(path: Path, tree: Any) -> None:
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
-    """One of ``TABLES`` of a design and seed."""
-    assert name in TABLES, name
+    """One of ``TABLES`` of a design and seed, or ``STRESS`` of a run."""
+    assert name in (*TABLES, STRESS), name
     folder.mkdir(parents=True, exist_ok=True)
     half = folder / f".{name}.parquet.half"
     try:

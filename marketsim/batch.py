@@ -19,6 +19,7 @@ from marketsim.types import (
     CASH,
     HISTORY,
     HISTORY_LENGTH,
+    IMPACT,
     INVENTORY,
     LEDGER,
     LIMITS,
@@ -101,27 +102,9 @@ class MarketBatch:
         bounds = np.linspace(0, M, threads + 1).astype(int)
         self._chunks = [(int(lo), int(hi)) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)]
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self._log = np.zeros(self._log_size(record), dtype=REQUEST)
+        self._record = record
         self._count = np.zeros(1, dtype=np.int64)
-        # the compiled step's arguments that never change, in its order
-        self._inputs = (
-            *(self._params, tables.cells, tables.dealers, tables.weights, tables.columns, tables.wanted),
-            *(tables.regimes, tables.path, self._slots, self._key, self._market, self._dealer),
-        )
-        written = (
-            self._observation,
-            self._ledger,
-            self._reward,
-            self._terminated,
-            self._reasons,
-            self._warnings,
-            self._log,
-            self._count,
-        )
-        self._outputs = [
-            (*written, *scratch, first_market, lo, hi)
-            for scratch, (lo, hi) in zip(self._scratch, self._chunks, strict=True)
-        ]
+        self._use(tables)
         truncated = (np.zeros((M, N), dtype=bool), np.ones((M, N), dtype=bool))
         # what step returns: within the episode, and at its end
         self.results = tuple(
@@ -137,8 +120,40 @@ class MarketBatch:
             for flag in truncated
         )
 
-    def _log_size(self, record: bool) -> int:
-        if not record:
+    def _use(self, tables: Tables) -> None:
+        """Lay out the compiled step's arguments, but for actions, quotes, hedges and the step, in its order."""
+        feed = [self._params[name][0] for name in _FEED]
+        self.tables, self._params = tables, tables.market.copy()
+        for name, value in zip(_FEED, feed, strict=True):
+            self._params[name] = value
+        self._log = np.zeros(self._log_size(), dtype=REQUEST)
+        self._inputs = (
+            *(self._params, tables.cells, tables.dealers, tables.weights, tables.columns, tables.wanted),
+            *(tables.regimes, tables.path, self._slots, self._key, self._market, self._dealer),
+        )
+        written = (
+            self._observation,
+            self._ledger,
+            self._reward,
+            self._terminated,
+            self._reasons,
+            self._warnings,
+            self._log,
+            self._count,
+        )
+        self._outputs = [
+            (*written, *scratch, self.first_market, lo, hi)
+            for scratch, (lo, hi) in zip(self._scratch, self._chunks, strict=True)
+        ]
+
+    def _use_own(self) -> None:
+        """Undo a change of the rules."""
+        own = Tables.of(self.config)
+        if self.tables is not own:
+            self._use(own)
+
+    def _log_size(self) -> int:
+        if not self._record:
             return 0
         if self.threads > 1:
             raise ValueError("requests are recorded on one thread: threads=1")
@@ -198,10 +213,11 @@ class MarketBatch:
             raise ValueError(f"an episode is numbered from 0, not {self.episode}")
         self._step = 0
         self._terminated[:] = False
+        self._count[0] = 0
+        self._use_own()
+        t = self.tables
         self._params["misled"] = False
         self._limits_digest = self._digest_limits()
-        self._count[0] = 0
-        t = self.tables
         for (lo, hi), (work, _, keys) in zip(self._chunks, self._scratch, strict=True):
             engine.reset(
                 self._params, t.dealers, t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
@@ -269,8 +285,8 @@ class MarketBatch:
             for other in others:
                 other.result()
         self._step += 1
-        if self._step == self.steps and self._digest_limits() != self._limits_digest:
-            raise RuntimeError("the limits are not those that the episode began with: somebody wrote into their table")
+        if self._step == self.steps:
+            self._check_limits()
         if self._count[0] > len(self._log) > 0:
             raise RuntimeError(
                 f"{self._count[0]} requests in a step, more than the {len(self._log)} that were foreseen"
@@ -301,9 +317,39 @@ class MarketBatch:
             self._params["misled"] = True
         self._params["frozen"], self._params["lag"], self._params["offset"] = frozen, lag, offset
 
+    def _check_limits(self) -> None:
+        if self._digest_limits() != self._limits_digest:
+            raise RuntimeError("the limits are not those that the episode began with: somebody wrote into their table")
+
     def _digest_limits(self) -> bytes:
         """Of every limit, which nobody changes during an episode."""
         return hashlib.sha256(b"".join(self.tables.dealers[name].tobytes() for name, _ in LIMITS)).digest()
+
+    # --- what an overlay does to the market between two steps --------------------------------------
+
+    def change(self, config: MarketConfig) -> None:
+        """Go on under the rules of another configuration, until the next change, reset or restore.
+
+        Dealers, cells, steps, observations and the furthest lead must be those of the batch's own configuration, else
+        ValueError. Observations and limits keep its scales, for nobody tells the dealers. A new price model rules the moves that
+        are not drawn yet: those from step ``state["step"] + ahead - 1`` on. A snapshot does not keep the rules.
+        """
+        if self.episode < 0:
+            raise RuntimeError("reset() comes before the first change")
+        own, new = Tables.of(self.config), Tables.of(config)
+        if (reason := own.differs(new)) is not None:
+            raise ValueError(f"the market cannot change in mid-episode to one of other {reason}")
+        self._check_limits()
+        self._use(new.in_scales_of(own))
+        self._limits_digest = self._digest_limits()
+        self._count[0] = 0
+
+    def shock(self, amount: float | np.ndarray) -> None:
+        """Move the mid of the next step and of all later ones by ``amount`` price units, a scalar or (M,).
+
+        It is booked as impact, which no price model reads and nobody foresees: F stays what it is without the shock.
+        """
+        self._market[IMPACT] += amount
 
     # --- keeping and restoring ---------------------------------------------------------------------
 
@@ -325,6 +371,7 @@ class MarketBatch:
             mine = getattr(self, f"_{name}")
             if mine.shape != snapshot[name].shape:
                 raise ValueError(f"the snapshot's {name} is {snapshot[name].shape}, this batch needs {mine.shape}")
+        self._use_own()
         for name in ("key", "market", "dealer", "observation", "terminated"):
             getattr(self, f"_{name}")[...] = snapshot[name]
         for name, value in zip(_FEED, snapshot["feed"], strict=True):

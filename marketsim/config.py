@@ -32,6 +32,16 @@ class Gbm(Model):
     drift: Real = 0.0
 
 
+class Ou(Model):
+    """Pulled towards ``mean`` (default: ``mid``) at the rate ``reversion`` per unit of time."""
+
+    kind: Literal["ou"]
+    mid: Real = 100.0
+    mean: Real | None = None
+    reversion: NonNegative = 0.1
+    volatility: NonNegative = 1.0
+
+
 class Regime(Model):
     kind: Literal["regime"]
     mid: Real = 100.0
@@ -65,7 +75,7 @@ class Replay(Model):
     volatility: Positive | None = None
 
 
-Price = Annotated[Brownian | Gbm | Regime | Replay, Field(discriminator="kind"), tagged("brownian")]
+Price = Annotated[Brownian | Gbm | Ou | Regime | Replay, Field(discriminator="kind"), tagged("brownian")]
 
 
 # --- clients ---------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 brownian  F += drift dt + volatility sqrt(dt) z
 gbm       F *= exp((drift - volatility^2 / 2) dt + volatility sqrt(dt) z)
+ou        F = F e + mean (1 - e) + volatility sqrt((1 - e^2) / (2 reversion)) z, e = exp(-reversion dt): the exact
+          transition (Uhlenbeck and Ornstein 1930, Physical Review 36:823; Vasicek 1977); reversion 0 is brownian
 regime    switch by the row of the present regime, then brownian with the new regime's figures
 replay    F = path[start + k]
 """
@@ -14,7 +16,7 @@ from marketsim.rng import PRICE, START, uniform
 from marketsim.types import AHEAD, Price
 from marketsim.types import START as START_ROW
 
-_GBM, _REGIME, _REPLAY = int(Price.GBM), int(Price.REGIME), int(Price.REPLAY)
+_GBM, _REGIME, _REPLAY, _OU = int(Price.GBM), int(Price.REGIME), int(Price.REPLAY), int(Price.OU)
 
 
 @formula
@@ -68,6 +70,9 @@ def move_price(p, regimes, path, key, market, k, lo, n):
     elif p.price == _GBM:
         for j in range(n):
             moved[j] = price[j] * exp(p.drift + p.volatility * normal(key[j]))
+    elif p.price == _OU:
+        for j in range(n):
+            moved[j] = price[j] * p.decay + (p.drift + p.volatility * normal(key[j]))
     else:
         for j in range(n):
             moved[j] = price[j] + (p.drift + p.volatility * normal(key[j]))

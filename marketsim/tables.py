@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from marketsim.config import (
     Limits,
     Logit,
     MarketConfig,
+    Ou,
     Regime,
     Replay,
     Skew,
@@ -40,6 +41,8 @@ from marketsim.types import (
     Reason,
 )
 
+_PLACE = ["segment", "side", "quote", "ladder", "size"]  # what makes a cell the same cell
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -59,6 +62,32 @@ class Tables:
     def of(config: MarketConfig) -> Tables:
         """The tables of a configuration; a replay's file is read once."""
         return _tables(config, _stamp(config))
+
+    def differs(self, other: Tables) -> str | None:
+        """In what the other tables differ that an episode cannot change, in words; None: in nothing."""
+        for what, mine, others in (
+            ("steps", self.market["steps"], other.market["steps"]),
+            ("leads", self.market["ahead"], other.market["ahead"]),
+            ("dealers", self.dealers[["action", "width"]], other.dealers[["action", "width"]]),
+            ("cells", self.cells[_PLACE], other.cells[_PLACE]),
+            ("observations", self.columns, other.columns),
+            ("windows of the rolling loss", self.dealers["window"], other.dealers["window"]),
+        ):
+            if not np.array_equal(mine, others):
+                return what
+        return None
+
+    def in_scales_of(self, own: Tables) -> Tables:
+        """These tables with the scales of ``own``, by which dealers observe and limits in sd and reference markups hold."""
+        market, cells, dealers = self.market.copy(), self.cells.copy(), self.dealers.copy()
+        market["move_sd"] = own.market["move_sd"]
+        for name in ("reference", "per_reference"):
+            cells[name] = own.cells[name]
+        for name in ("inventory_scale", "pnl_scale", "expected_requests", "nu", "jump"):
+            dealers[name] = own.dealers[name]
+        for array in (market, cells, dealers):
+            array.flags.writeable = False
+        return replace(self, market=market, cells=cells, dealers=dealers)
 
 
 def _stamp(config: MarketConfig) -> tuple[int, ...]:
@@ -130,7 +159,15 @@ def move_sd(config: MarketConfig, path: np.ndarray) -> float:
         return math.sqrt(float(weight @ np.square(price.volatility)) * dt)
     if isinstance(price, Gbm):
         return price.volatility * math.sqrt(dt) * price.mid
+    if isinstance(price, Ou):
+        return _ou_sd(price, dt)
     return price.volatility * math.sqrt(dt)
+
+
+def _ou_sd(price: Ou, dt: float) -> float:
+    """The standard deviation of a step's move from a known price."""
+    k = price.reversion
+    return price.volatility * math.sqrt(-math.expm1(-2.0 * k * dt) / (2.0 * k) if k > 0 else dt)
 
 
 def _per_size(value, k: int) -> float:
@@ -220,6 +257,11 @@ def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.nda
         drift, volatility = m.price.drift, m.price.volatility
         row["drift"] = (drift - (0.5 * volatility**2 if m.price.kind == "gbm" else 0.0)) * m.dt
         row["volatility"] = volatility * math.sqrt(m.dt)
+    if isinstance(m.price, Ou):
+        mean = m.price.mid if m.price.mean is None else m.price.mean
+        row["decay"] = math.exp(-m.price.reversion * m.dt)
+        row["drift"] = -mean * math.expm1(-m.price.reversion * m.dt)
+        row["volatility"] = _ou_sd(m.price, m.dt)
     for key in ("half_spread", "slope", "impact", "fee"):
         row[key] = getattr(m.venue, key)
     row["intensity"], row["survival"] = cells["cumulative"][-1], cells["survival"][-1]

@@ -19,6 +19,7 @@ class Price(IntEnum):
     GBM = 1
     REGIME = 2
     REPLAY = 3
+    OU = 4
 
 
 class Arrivals(IntEnum):
@@ -104,8 +105,12 @@ MARKET = np.dtype(
         ("lag", "i8"),  # steps by which it is late
         ("dt", "f8"),
         ("mid", "f8"),  # F_0 (unused by replay)
-        ("drift", "f8"),  # brownian: price units a step; gbm: log-drift a step, -sigma^2 dt/2 included
-        ("volatility", "f8"),  # brownian: price units a step; gbm: log units a step
+        (
+            "drift",
+            "f8",
+        ),  # brownian: price units a step; gbm: log-drift a step, -sigma^2 dt/2 included; ou: mean (1 - decay)
+        ("volatility", "f8"),  # brownian, ou: price units a step; gbm: log units a step
+        ("decay", "f8"),  # ou: e^(-reversion dt), what a step leaves of the distance from the mean
         ("move_sd", "f8"),  # price units: the sd by which observed moves are scaled; 0 = unknown
         ("half_spread", "f8"),
         ("slope", "f8"),

@@ -22,6 +22,9 @@ def exogenous(price, dt, moves, u):
 
 def moved(price, F, regime, dt, z):
     """F after one step with the normal z."""
+    if price["kind"] == "ou":
+        mean, sd = price.get("mean", price["mid"]), move_sd(price, dt)
+        return mean + (F - mean) * math.exp(-price["reversion"] * dt) + sd * z
     drift, volatility = price["drift"], price["volatility"]
     if price["kind"] == "gbm":
         return F * math.exp((drift - volatility**2 / 2) * dt + volatility * math.sqrt(dt) * z)
@@ -53,6 +56,9 @@ def move_sd(price, dt):
     if price["kind"] == "regime":
         weights = zip(stationary(price["transition"]), price["volatility"], strict=True)
         return math.sqrt(sum(weight * volatility**2 for weight, volatility in weights) * dt)
+    if price["kind"] == "ou" and price["reversion"] > 0:
+        variance = (1.0 - math.exp(-2.0 * price["reversion"] * dt)) / (2.0 * price["reversion"])
+        return price["volatility"] * math.sqrt(variance)
     sd = price["volatility"] * math.sqrt(dt)
     return sd * price["mid"] if price["kind"] == "gbm" else sd
 

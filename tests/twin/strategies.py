@@ -30,7 +30,7 @@ def present(**items):
 @st.composite
 def prices(draw, longest):
     """A price block; a replay carries its path, at least ``longest`` prices of it."""
-    kind = draw(any_of("brownian", "gbm", "regime", "replay"))
+    kind = draw(any_of("brownian", "gbm", "ou", "regime", "replay"))
     mid = draw(any_of(100.0, 1.25))
     if kind == "brownian":
         volatility = draw(any_of(0.0, 0.5, 1.0))
@@ -42,6 +42,9 @@ def prices(draw, longest):
             "volatility": draw(any_of(0.01, 0.2)),
             "drift": draw(any_of(0.0, 0.1)),
         }
+    if kind == "ou":
+        mean, reversion = draw(maybe(any_of(0.0, 101.0))), draw(any_of(0.0, 0.2, 3.0))
+        return present(kind=kind, mid=mid, mean=mean, reversion=reversion, volatility=draw(any_of(0.0, 0.5)))
     if kind == "regime":
         regimes = draw(st.integers(1, 3))
         rows = [draw(st.lists(st.integers(1, 6), min_size=regimes, max_size=regimes)) for _ in range(regimes)]

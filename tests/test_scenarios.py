@@ -1,0 +1,484 @@
+"""Stress overlays: each does to the market what its sentence says, nothing before it begins, and several at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import marketsim
+from agents.config import Desk
+from marketsim import scenarios
+from marketsim.config import Brownian
+from marketsim.types import ASK, BID, LEDGER
+
+STEPS, MARKETS, BEGIN = 30, 300, 10
+DESK = {
+    "market": {
+        "steps": STEPS,
+        "inventory_limit": 10,
+        "liquidate": True,
+        "price": {"kind": "ou", "mean": 100.0, "reversion": 0.2, "volatility": 0.5},
+        "venue": {"half_spread": 0.1, "slope": 0.01, "impact": 0.02},
+        "segments": [
+            {"name": "slow", "sizes": [1, 3], "rates": [0.3, 0.2], "choice": {"kind": "logit", "sensitivity": 2.0}},
+            {"name": "fast", "rates": [0.4], "informed": {"share": 0.1, "accuracy": 0.9, "lead": 3}},
+        ],
+    },
+    "dealers": [
+        {"name": "learner", "policy": "ppo"},
+        {"name": "rival", "count": 2, "action": {"kind": "skew", "hedge": 2.0}, "policy": "fixed"},
+    ],
+}
+PRICES = {
+    "brownian": {"kind": "brownian", "volatility": 0.5},
+    "gbm": {"kind": "gbm", "volatility": 0.01},
+    "ou": DESK["market"]["price"],
+    "regime": {
+        "kind": "regime", "transition": [[0.9, 0.1], [0.2, 0.8]], "drift": [0.0, 0.0], "volatility": [0.5, 2.0]
+    },
+}  # fmt: skip
+
+
+def desk(**market) -> Desk:
+    return Desk.model_validate(DESK | {"market": DESK["market"] | market})
+
+
+class Played:
+    """An episode of random play under an overlay: (steps, markets, ...) arrays, requests a table, mids from S_0 on."""
+
+    def __init__(self, config: Desk, name: str | None = None, markets: int = MARKETS, **parameters):
+        overlay = None if name is None else scenarios.overlay(name, config, **parameters)
+        batch = marketsim.MarketBatch(config, markets, seed=7, record=True)
+        seen = batch.reset(episode=0)
+        rng = np.random.default_rng(5)
+        self.exogenous, self.mid = ([batch.state[key][:, 0].copy()] for key in ("exogenous", "mid"))  # type: ignore[index]
+        self.observation, ledger, requests = [], [], []
+        for t in range(batch.steps):
+            actions = rng.uniform(-1, 1, (markets, 3, max(batch.action_widths))).astype(np.float32)
+            quotes: scenarios.Quotes = {}
+            if overlay is not None:
+                overlay.before(batch, t)
+                quotes = overlay.quotes(batch, t, actions, quotes)
+            self.observation.append(seen.copy())
+            step = batch.step(actions, quotes)
+            ledger.append([step.ledger[term].copy() for term in LEDGER])
+            requests.append(batch.requests.copy())
+            self.exogenous.append(batch.state["exogenous"][:, 0].copy())  # type: ignore[index]
+            self.mid.append(batch.state["mid"][:, 0].copy())  # type: ignore[index]
+        self.ledger = dict(zip(LEDGER, np.array(ledger).transpose(1, 0, 2, 3), strict=True))
+        self.requests = np.concatenate(requests)
+        self.mid, self.exogenous = np.array(self.mid), np.array(self.exogenous)
+
+    def requested(self, **at) -> np.ndarray:
+        """Its requests of these fields, in the steps ``first`` <= step < ``last``."""
+        first, last = at.pop("first", 0), at.pop("last", STEPS)
+        table = self.requests[(self.requests["step"] >= first) & (self.requests["step"] < last)]
+        for key, value in at.items():
+            table = table[table[key] == value]
+        return table
+
+
+@pytest.fixture(scope="module")
+def base() -> Played:
+    return Played(desk())
+
+
+def differ(one: Played, other: Played) -> list[int]:
+    """The steps in which anything that happened or was seen is not the same."""
+    steps = set()
+    for t in range(STEPS):
+        mine, others = one.requested(first=t, last=t + 1), other.requested(first=t, last=t + 1)
+        same = mine.tobytes() == others.tobytes() and np.array_equal(one.observation[t], other.observation[t])
+        same &= all(np.array_equal(one.ledger[term][t], other.ledger[term][t]) for term in LEDGER)
+        if not same:
+            steps.add(t)
+    return sorted(steps)
+
+
+@pytest.mark.parametrize("name", scenarios.NAMES)
+def test_nothing_differs_before_an_overlay_begins_and_something_does_when_it_has(name, base):
+    """toxicity and the price's rules show in the step they begin; informed clients may see new moves coming before."""
+    lead = 2 if name in ("volatility_x3", "mean_reversion_breaks") else 0
+    steps = differ(base, Played(desk(), name))
+    assert BEGIN - lead <= steps[0] <= BEGIN + 1 and len(steps) > 1
+
+
+@pytest.mark.parametrize("name", scenarios.NAMES)
+def test_an_overlay_can_be_played_again(name):
+    """It keeps nothing from one episode to the next."""
+    config = desk()
+    overlay = scenarios.overlay(name, config)
+    rewards = []
+    for _ in range(2):
+        batch = marketsim.MarketBatch(config, 20, seed=7)
+        actions = np.zeros((20, 3, max(batch.action_widths)), np.float32)
+        for episode in (0, 0):
+            batch.reset(episode)
+            for t in range(STEPS):
+                overlay.before(batch, t)
+                step = batch.step(actions, overlay.quotes(batch, t, actions, {}))
+            rewards.append(step.reward.copy())
+    assert all(np.array_equal(rewards[0], other) for other in rewards[1:])
+
+
+# --- the mid ---------------------------------------------------------------------------------------
+
+
+def moved(name: str, **parameters) -> tuple[np.ndarray, np.ndarray]:
+    """How far an overlay alone has carried the mid from its own, in sd of a step's move: (steps + 1, markets); and F's."""
+    config = desk(venue={})
+    one, other = Played(config), Played(config, name, **parameters)
+    sd = marketsim.MarketBatch(config, 1).tables.market["move_sd"][0]
+    return (other.mid - one.mid) / sd, other.exogenous - one.exogenous
+
+
+def test_crash_and_rebound_moves_the_mid_by_its_size_and_back():
+    mid, exogenous = moved("crash_and_rebound", size=6.0, fall=2, rebound=3)
+    expected = np.zeros(STEPS + 1)
+    expected[BEGIN + 1 : BEGIN + 6] = [-3, -6, -4, -2, 0]
+    np.testing.assert_allclose(mid, np.broadcast_to(expected[:, None], mid.shape), atol=1e-9)
+    assert not exogenous.any()
+
+
+@pytest.mark.parametrize("kind", PRICES)
+def test_volatility_x3_makes_every_move_three_times_as_large(kind):
+    config = desk(price=PRICES[kind])
+    one, other = Played(config, markets=3000), Played(config, "volatility_x3", markets=3000)
+    before, after = (np.diff(played.exogenous, axis=0) for played in (one, other))
+    assert np.array_equal(before[:BEGIN], after[:BEGIN])
+    sd = after[BEGIN:].std(axis=1) / before[BEGIN:].std(axis=1)
+    if kind == "brownian":  # without drift or reversion it is the same path, stretched
+        np.testing.assert_allclose(after[BEGIN:], 3 * before[BEGIN:], atol=1e-9)
+    elif kind == "regime":  # the same storms
+        np.testing.assert_allclose(after[BEGIN:], 3 * before[BEGIN:], atol=1e-9)
+    elif kind == "gbm":  # of a price that wanders
+        np.testing.assert_allclose(sd, 3.0, atol=0.06)
+        logs = np.diff(np.log(other.exogenous), axis=0)[BEGIN:]
+        np.testing.assert_allclose(logs.std(), 0.03, rtol=0.02)
+    else:  # the pull is not tripled, what a move adds to it is
+        left = math.exp(-0.2)
+        noise = [(p.exogenous[1:] - 100.0) - (p.exogenous[:-1] - 100.0) * left for p in (one, other)]
+        np.testing.assert_allclose(noise[1][BEGIN:], 3 * noise[0][BEGIN:], atol=1e-9)
+
+
+def test_mean_reversion_breaks_into_a_random_walk():
+    """Moves no longer lean against the distance from the mean."""
+    played = Played(desk(), "mean_reversion_breaks", markets=4000)
+    distance, moves = played.exogenous[:-1] - 100.0, np.diff(played.exogenous, axis=0)
+
+    def pull(steps: slice) -> float:
+        return float((distance[steps] * moves[steps]).sum() / (distance[steps] ** 2).sum())
+
+    assert pull(slice(1, BEGIN)) == pytest.approx(math.expm1(-0.2), abs=0.01)
+    assert pull(slice(BEGIN, None)) == pytest.approx(0.0, abs=0.01)
+    assert moves[BEGIN:].std() == pytest.approx(0.5, rel=0.01)
+
+
+def test_jump_with_halt_jumps_once_and_nobody_asks(base):
+    mid, _ = moved("jump_with_halt", size=8.0)
+    expected = np.where(np.arange(STEPS + 1) > BEGIN, 8.0, 0.0)
+    np.testing.assert_allclose(mid, np.broadcast_to(expected[:, None], mid.shape), atol=1e-9)
+    played = Played(desk(), "jump_with_halt", halt=5)
+    halted = played.requested(first=BEGIN + 1, last=BEGIN + 6)
+    assert len(halted) == 0 and len(base.requested(first=BEGIN + 1, last=BEGIN + 6)) > 1000
+    assert played.requested(first=BEGIN + 6)["number"].size > 0
+
+
+# --- the clients -----------------------------------------------------------------------------------
+
+
+def test_toxicity_makes_sixty_in_a_hundred_informed_in_every_segment(base):
+    played = Played(desk(), "toxicity", markets=3000)
+    for segment, share, accuracy in ((0, 0.0, 0.8), (1, 0.1, 0.9)):
+        before = played.requested(last=BEGIN, segment=segment)
+        after = played.requested(first=BEGIN, last=STEPS - 3, segment=segment)
+        assert before["informed"].mean() == pytest.approx(share, abs=0.01)
+        assert after["informed"].mean() == pytest.approx(0.6, abs=0.01)
+        knowing = after[after["informed"] == 1]
+        step, market = knowing["step"], knowing["market"]
+        move = played.exogenous[step + 3, market] - played.exogenous[step, market]
+        right = knowing["side"] == np.where(move > 0, ASK, BID)
+        assert right.mean() == pytest.approx(accuracy, abs=0.01)
+    few, many = base.requested(), Played(desk(), "toxicity").requested()
+    assert np.array_equal(few[["market", "step", "number"]], many[["market", "step", "number"]])  # the same clients
+
+
+def test_drought_leaves_a_fifth_of_the_requests_for_a_third_of_the_episode():
+    one, other = Played(desk(), markets=3000), Played(desk(), "drought", markets=3000)
+    share = len(other.requested(first=BEGIN, last=2 * BEGIN)) / len(one.requested(first=BEGIN, last=2 * BEGIN))
+    assert share == pytest.approx(0.2, abs=0.01)
+    assert len(one.requested(first=2 * BEGIN)) == len(other.requested(first=2 * BEGIN))
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "bernoulli", "at_most_one"])
+def test_one_way_flow_sells_nine_times_in_ten_and_comes_as_often(arrivals):
+    segment = {"name": "clients", "sizes": [1, 2], "rates": {"bid": [0.1, 0.1], "ask": [0.3, 0.1]}}
+    config = desk(arrivals={"kind": arrivals}, segments=[segment])
+    one, other = Played(config, markets=3000), Played(config, "one_way_flow", markets=3000)
+    for first, sold, last in ((0, 1 / 3, BEGIN), (BEGIN, 0.9, 2 * BEGIN), (2 * BEGIN, 1 / 3, STEPS)):
+        requests = other.requested(first=first, last=last)
+        assert (requests["side"] == BID).mean() == pytest.approx(sold, abs=0.01)
+        assert len(requests) / len(one.requested(first=first, last=last)) == pytest.approx(1.0, abs=0.02)
+        size = requests["size"] == 1
+        assert size.mean() == pytest.approx(2 / 3, abs=0.01)
+
+
+# --- the rivals ------------------------------------------------------------------------------------
+
+
+def test_rival_undercuts_by_a_tick_down_to_the_mid():
+    """Reference markups are 1, the learner quotes 0.5 on one side and 0.02 on the other, the rivals ask for 0.8."""
+    segment = {"name": "clients", "rates": [0.5], "choice": {"kind": "best_price", "reservation": {"kind": "none"}}}
+    config = desk(segments=[segment], reference=1.0)
+    overlay = scenarios.overlay("rival_undercuts", config)
+    batch = marketsim.MarketBatch(config, 200, seed=1, record=True)
+    batch.reset()
+    actions = np.zeros((200, 3, max(batch.action_widths)), np.float32)
+    learner = np.empty((200, 2, 1, 1))
+    learner[:, BID], learner[:, ASK] = 0.5, 0.02
+    rival = np.full((200, 2, 1, 1), 0.8)
+    quotes = {0: (learner, np.zeros((200, 1))), 1: (rival, np.ones((200, 1)))}  # rival_1 acts: its action asks for 1.0
+    for t in range(STEPS):
+        overlay.before(batch, t)
+        step = batch.step(actions, overlay.quotes(batch, t, actions, quotes))
+        requests = batch.requests
+        bid, ask = (requests[requests["side"] == side] for side in (BID, ASK))
+        assert len(bid) > 20 and len(ask) > 20
+        cannot = step.reasons.any()  # a full dealer does not quote, and another wins
+        if t < BEGIN:
+            assert cannot or set(requests["winner"]) == {0}
+        else:
+            won = requests[requests["winner"] > 0]
+            assert set(np.round(won["markup"][won["side"] == BID], 9)) == {0.45}
+            assert set(won["markup"][won["side"] == ASK]) == {0.0}
+            assert cannot or set(requests["winner"]) == {1, 2}
+    withdrawn = {0: quotes[0], 1: (np.full((200, 2, 1, 1), np.nan), quotes[1][1])}
+    again = overlay.quotes(batch, BEGIN, actions, withdrawn)
+    assert np.isnan(again[1][0]).all() and again[1][1] is quotes[1][1]
+    assert again[0] is quotes[0]
+
+
+@pytest.mark.parametrize("name", ["venue_closes", "jump_with_halt"])
+def test_a_closed_venue_trades_for_nobody(name, base):
+    """Not even for a dealer that its loss limit flattens; the liquidation at the end is not held up."""
+    stopped = {"loss": {"hard": 1.0, "on_breach": "flatten"}}
+    config = Desk.model_validate(DESK | {"dealers": [dealer | {"limits": stopped} for dealer in DESK["dealers"]]})
+    last = 2 * BEGIN if name == "venue_closes" else BEGIN + 9
+    first = BEGIN if name == "venue_closes" else BEGIN + 1
+    for one, other in ((base, Played(desk(), name)), (Played(config), Played(config, name))):
+        assert (np.abs(one.ledger["hedge"]).sum(axis=(1, 2)) > 10).all()
+        hedged = np.abs(other.ledger["hedge"]).sum(axis=(1, 2))
+        assert (hedged[:first] > 10).all() and not hedged[first:last].any() and (hedged[last:] > 10).all()
+    still_open = Played(desk(), "venue_closes", begin=0.8, length=1.0)
+    assert not still_open.ledger["hedge"][24:-1].any() and still_open.ledger["hedge"][-1].any()
+
+
+# --- what dealers see ------------------------------------------------------------------------------
+
+SEEN = {  # name -> what is seen in step t of mids S, by the sentence
+    "frozen_feed": lambda S, t, sd: S[BEGIN - 1] if BEGIN <= t < BEGIN + 12 else S[t],
+    "fat_finger": lambda S, t, sd: S[t] + (20 * sd if t == BEGIN else 0.0),
+    "latency": lambda S, t, sd: S[t - 2] if t >= BEGIN else S[t],
+    "latency+drought": lambda S, t, sd: S[t - 2] if t >= BEGIN else S[t],
+    "latency+frozen_feed": lambda S, t, sd: S[t] if t < BEGIN else S[BEGIN - 1] if t < BEGIN + 12 else S[t - 2],
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_dealers_see_what_the_feed_shows_and_the_mid_is_what_it_was(name):
+    config = desk(venue={})
+    one, other = Played(config), Played(config, name)
+    assert np.array_equal(one.mid, other.mid)
+    sd = marketsim.MarketBatch(config, 1).tables.market["move_sd"][0]
+    seen = np.array([SEEN[name](other.mid, t, sd) for t in range(STEPS)])
+    column = config.dealers[0].observation.index("mid_move_1")
+    shown = np.array(other.observation)[1:, :, 0, column]
+    np.testing.assert_allclose(shown, np.diff(seen, axis=0) / sd, atol=1e-5)
+
+
+def test_dealers_quote_around_what_they_see():
+    """A feed 20 sd too high: every bid is that much too dear for its dealer, every ask that much too far away."""
+    config = desk(venue={}, segments=[{"rates": [2.0], "choice": {"kind": "best_price"}}])
+    sd = marketsim.MarketBatch(config, 1).tables.market["move_sd"][0]
+    one, other = Played(config), Played(config, "fat_finger")
+    at = {"first": BEGIN, "last": BEGIN + 1}
+    before, after = one.requested(**at), other.requested(**at, side=BID)
+    assert (after["winner"] >= 0).mean() > 0.9 and (after["markup"][after["winner"] >= 0] < 2 - 20 * sd).all()
+    assert (other.requested(**at, side=ASK)["winner"] == -1).all() and (before["winner"] >= 0).any()
+
+
+# --- together --------------------------------------------------------------------------------------
+
+
+def test_overlays_compose():
+    config = desk(price=PRICES["brownian"], venue={})
+    one = Played(config)
+    both = Played(config, "volatility_x3+crash_and_rebound+drought")
+    moves, calm = np.diff(both.mid, axis=0), np.diff(one.mid, axis=0)
+    shock = np.zeros(STEPS)
+    shock[BEGIN : BEGIN + 3], shock[BEGIN + 3 : BEGIN + 15] = -4 * 0.5, 0.5
+    np.testing.assert_allclose(moves[BEGIN:], 3 * calm[BEGIN:] + shock[BEGIN:, None], atol=1e-9)
+    dry = slice(BEGIN, 2 * BEGIN)
+    assert len(both.requested(first=dry.start, last=dry.stop)) < 0.3 * len(
+        one.requested(first=dry.start, last=dry.stop)
+    )
+    other = Played(config, "drought+crash_and_rebound+volatility_x3")
+    assert differ(both, other) == []
+
+
+def test_two_that_move_the_mid_add_up():
+    config = desk()
+    crash, jump = (scenarios.overlay(name, config) for name in ("crash_and_rebound", "jump_with_halt"))
+    both = scenarios.compose(crash, jump)
+    assert both.shocks[BEGIN] == crash.shocks[BEGIN] + jump.shocks[BEGIN]
+    assert both.name == "crash_and_rebound+jump_with_halt" and both.sentence.startswith(crash.sentence)
+
+
+# --- what is refused -------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_is_a_sentence_with_a_hint():
+    for name in ("vollatility_x3", "drought+vollatility_x3"):
+        with pytest.raises(ValueError, match=r"'vollatility_x3', allowed are crash.*did you mean volatility_x3\?"):
+            scenarios.overlay(name, desk())
+
+
+def test_what_does_not_apply_says_so_in_one_line(tmp_path):
+    (tmp_path / "mid.csv").write_text("time,price\n" + "".join(f"{k},{100 + k % 3}\n" for k in range(40)))
+    replayed = desk(price={"kind": "replay", "file": str(tmp_path / "mid.csv")})
+    alone = Desk.model_validate(DESK | {"dealers": DESK["dealers"][:1]})
+    for config, name in (
+        (desk(price=PRICES["brownian"]), "mean_reversion_breaks"),
+        (replayed, "volatility_x3"),
+        (alone, "rival_undercuts"),
+    ):
+        with pytest.raises(scenarios.DoesNotApply, match=f"^{name}: [^\n]+$"):
+            scenarios.overlay(name, config)
+    assert Played(replayed, "crash_and_rebound").mid.min() < 95
+
+
+def test_every_overlay_has_a_sentence_and_defaults():
+    assert len(scenarios.NAMES) == 12
+    for name in scenarios.NAMES:
+        overlay = scenarios.overlay(name, desk())
+        assert overlay.name == name and overlay.sentence.endswith(".")
+        assert scenarios.parameters(name)["begin"] == pytest.approx(1 / 3)
+
+
+# --- the primitives --------------------------------------------------------------------------------
+
+
+def test_a_change_lasts_until_the_next_reset_and_keeps_the_scales():
+    config = desk()
+    batch = marketsim.MarketBatch(config, 4)
+    own = batch.tables
+    with pytest.raises(RuntimeError, match="reset"):
+        batch.change(config)
+    batch.reset()
+    kept = batch.snapshot()
+    busier = desk(segments=[s | {"rates": [5.0] * len(s["rates"])} for s in DESK["market"]["segments"]])
+    batch.change(busier)
+    assert batch.tables.market["intensity"][0] == 30.0
+    for name in ("expected_requests", "inventory_scale", "pnl_scale"):
+        assert np.array_equal(batch.tables.dealers[name], own.dealers[name])
+    louder = desk(price=PRICES["ou"] | {"volatility": 5.0})
+    batch.change(louder)
+    assert batch.tables.market["move_sd"] == own.market["move_sd"]
+    assert batch.tables.market["volatility"] == 10 * own.market["volatility"]
+    batch.restore(kept)
+    assert batch.tables is own
+    batch.change(louder)
+    batch.reset()
+    assert batch.tables is own
+
+
+def test_more_requests_after_a_change_are_all_recorded():
+    batch = marketsim.MarketBatch(desk(), 50, record=True)
+    batch.reset()
+    busier = desk(segments=[s | {"rates": [30.0] * len(s["rates"])} for s in DESK["market"]["segments"]])
+    batch.change(busier)
+    batch.step(None)
+    assert len(batch.requests) == pytest.approx(50 * 180, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"steps": 31}, "steps"),
+        ({"segments": [s | {"informed": None} for s in DESK["market"]["segments"]]}, "leads"),
+        ({"segments": [s | {"sizes": [2] * len(s["rates"]) if len(s["rates"]) == 1 else [1, 2]} for s in DESK["market"]["segments"]]}, "cells"),
+    ],
+)  # fmt: skip
+def test_a_change_that_an_episode_cannot_make_is_refused(changed, what):
+    batch = marketsim.MarketBatch(desk(), 4)
+    batch.reset()
+    with pytest.raises(ValueError, match=f"of other {what}$"):
+        batch.change(desk(**changed))
+    for dealers in ([*DESK["dealers"], {"name": "more", "policy": "fixed"}], DESK["dealers"][:1]):
+        with pytest.raises(ValueError, match="of other dealers$"):
+            batch.change(Desk.model_validate(DESK | {"dealers": dealers}))
+    seeing = [DESK["dealers"][0] | {"observation": ["inventory"]}, DESK["dealers"][1]]
+    with pytest.raises(ValueError, match="of other observations$"):
+        batch.change(Desk.model_validate(DESK | {"dealers": seeing}))
+
+
+def test_a_shock_can_differ_between_markets():
+    config = desk(price=PRICES["brownian"], venue={})
+    amounts = np.array([1.0, -2.0, 0.0])
+    mids = []
+    for shock in (0.0, amounts):
+        batch = marketsim.MarketBatch(config, 3, seed=2)
+        batch.reset()
+        for t in range(4):
+            if t == 1:
+                batch.shock(shock)
+            batch.step(None)
+            mids.append(batch.state["mid"][:, 0].copy())  # type: ignore[index]
+    np.testing.assert_allclose(np.array(mids[4:]) - mids[:4], np.array([[0], [1], [1], [1]]) * amounts, atol=1e-12)
+
+
+# --- a price that reverts --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reversion", "dt"), [(0.3, 0.5), (4.0, 1.0), (0.0, 1.0)])
+def test_ou_has_its_exact_moments(reversion, dt):
+    """Mean, variance and autocovariance of the exact solution, for a start away from the mean."""
+    markets, volatility = 40_000, 0.8
+    price = {"kind": "ou", "mid": 3.0, "mean": 1.0, "reversion": reversion, "volatility": volatility}
+    batch = marketsim.MarketBatch(desk(price=price, steps=12, dt=dt), markets, seed=3)
+    batch.reset()
+    paths = []
+    for _ in range(12):
+        batch.step(None)
+        paths.append(batch.state["exogenous"][:, 0].copy())  # type: ignore[index]
+    time = dt * np.arange(1, 13)
+    mean = 1.0 + 2.0 * np.exp(-reversion * time)
+    spread = -np.expm1(-2 * reversion * time) / (2 * reversion) if reversion else time
+    variance = volatility**2 * spread
+    error = np.sqrt(variance / markets)
+    assert np.all(np.abs(np.mean(paths, axis=1) - mean) < 4.5 * error)
+    assert np.all(np.abs(np.var(paths, axis=1) / variance - 1) < 4.5 * np.sqrt(2 / markets))
+    covariance = np.cov(paths[3], paths[9])[0, 1]
+    expected = variance[3] * math.exp(-reversion * 6 * dt)
+    assert abs(covariance - expected) < 4.5 * math.sqrt((variance[3] * variance[9] + expected**2) / markets)
+
+
+def test_ou_moves_are_observed_in_their_own_sd_and_have_no_exact_optimum():
+    from agents.exact import support
+
+    segment = {"rates": [0.4], "choice": "logit"}
+    market = {"price": PRICES["ou"], "arrivals": "at_most_one", "segments": [segment]}
+    config = Desk.model_validate({"market": market, "dealers": DESK["dealers"][:1]})
+    assert marketsim.MarketBatch(config, 1).tables.market["move_sd"][0] == pytest.approx(
+        0.5 * math.sqrt((1 - math.exp(-0.4)) / 0.4)
+    )
+    assert "price ou depends on more than the step" in (support(config, 0) or "")
+    assert (
+        support(config.model_copy(update={"market": config.market.model_copy(update={"price": Brownian()})}), 0) is None
+    )
+    assert desk(price={"kind": "ou", "mid": 50.0}).market.price.mean is None
+    assert marketsim.MarketBatch(desk(price={"kind": "ou", "mid": 50.0}), 1).tables.market["drift"][0] == pytest.approx(
+        50.0 * -math.expm1(-0.1)
+    )
