@@ -1,4 +1,5 @@
-"""``marketsim bench``: how fast this machine steps the market, trains, starts and keeps its audit file; see docs/performance.md."""
+"""``marketsim bench``: how fast this machine steps the market, trains, starts and keeps its audit file, and how soon drift is
+seen; see docs/performance.md and docs/drift.md."""
 
 from __future__ import annotations
 
@@ -10,12 +11,7 @@ from experiments.bench.rows import Row, print_json, print_table
 from marketsim.document import InputError
 
 # what is measured -> where it is, imported when asked for
-_PARTS = {
-    "engine": "experiments.bench.engine",
-    "train": "experiments.bench.train",
-    "start": "experiments.bench.start",
-    "audit": "experiments.bench.audit",
-}
+_PARTS = {which: f"experiments.bench.{which}" for which in ("engine", "train", "start", "audit", "drift")}
 
 
 def bench(which: str = "engine", json: bool = False) -> list[Row]:

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-_SECONDS = ("s", "ms", "us", "ns")
+
+
+LESS_IS_BETTER = ("s", "ms", "us", "ns", "steps late", "x optimum")  # units
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Row:
     """A measured figure; None where it could not be measured, the name then says why.
 
     ``at_least`` and ``aim``: what is asked and what is hoped for, None where the figure only explains another one. Of
-    seconds less is better: there ``at_least`` is the most that is allowed.
+    time and delay less is better: there ``at_least`` is the most that is allowed.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Row:
     def _reaches(self, bound: float | None) -> bool | None:
         if bound is None or self.value is None:
             return None
-        return self.value <= bound if self.unit in _SECONDS else self.value >= bound
+        return self.value <= bound if self.unit in LESS_IS_BETTER else self.value >= bound
 
 
 @dataclass(frozen=True)
