@@ -203,7 +203,7 @@ def _print_tables(rows: Sequence[Row], sentences: Mapping[str, str], notes: Sequ
     for (design, dealer, overlay), group in groups.items():
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("", no_wrap=True, min_width=18)
-        for head, width in (("without", 7), ("under", 7), ("difference", 10), ("95% interval", 16)):
+        for head, width in (("without", 7), ("under", 7), ("difference", 10), ("95% interval", 14)):
             table.add_column(head, justify="right", no_wrap=True, min_width=width)
         table.add_column("", no_wrap=True)
         for row in sorted(group, key=lambda row: _PRINTED.index(row.figure)):

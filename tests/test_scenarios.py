@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,30 @@ def test_an_overlay_can_be_played_again(name):
                 step = batch.step(actions, overlay.quotes(batch, t, actions, {}))
             rewards.append(step.reward.copy())
     assert all(np.array_equal(rewards[0], other) for other in rewards[1:])
+
+
+@pytest.mark.parametrize("name", sorted({*scenarios.NAMES} - {"toxicity", "drought", "one_way_flow", "jump_with_halt"}))
+def test_the_same_clients_come_wherever_an_overlay_leaves_them_alone(name, base):
+    fields = ["market", "step", "number", "segment", "size", "asked"]
+    played = Played(desk(), name)
+    assert np.array_equal(base.requests[fields], played.requests[fields])
+    if name not in ("volatility_x3", "mean_reversion_breaks"):  # informed clients choose by the move
+        assert np.array_equal(base.requests["side"], played.requests["side"])
+        assert np.array_equal(base.exogenous, played.exogenous)
+
+
+def test_two_threads_play_the_same_under_an_overlay():
+    config = desk()
+    overlay = scenarios.overlay("volatility_x3+drought+latency+venue_closes+crash_and_rebound", config)
+    rewards = []
+    for threads in (1, 2):
+        batch = marketsim.MarketBatch(config, 21, seed=7, threads=threads)
+        batch.reset()
+        actions = np.full((21, 3, max(batch.action_widths)), 0.3, np.float32)
+        for t in range(STEPS):
+            overlay.before(batch, t)
+            rewards.append(batch.step(actions, overlay.quotes(batch, t, actions, {})).reward.copy())
+    assert np.array_equal(rewards[:STEPS], rewards[STEPS:])
 
 
 # --- the mid ---------------------------------------------------------------------------------------
@@ -359,12 +384,17 @@ def test_what_does_not_apply_says_so_in_one_line(tmp_path):
     assert Played(replayed, "crash_and_rebound").mid.min() < 95
 
 
-def test_every_overlay_has_a_sentence_and_defaults():
+def test_every_overlay_has_a_sentence_and_its_row_in_the_documentation():
+    rows = (Path(__file__).parent.parent / "docs" / "stress.md").read_text(encoding="utf-8").splitlines()
     assert len(scenarios.NAMES) == 12
     for name in scenarios.NAMES:
         overlay = scenarios.overlay(name, desk())
         assert overlay.name == name and overlay.sentence.endswith(".")
-        assert scenarios.parameters(name)["begin"] == pytest.approx(1 / 3)
+        defaults = scenarios.parameters(name)
+        assert defaults.pop("begin") == pytest.approx(1 / 3)
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` |"))
+        for parameter, value in defaults.items():
+            assert f"`{parameter}` {'1/3' if parameter == 'length' else f'{value:g}'}" in row
 
 
 # --- the primitives --------------------------------------------------------------------------------
