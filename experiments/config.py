@@ -11,11 +11,13 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.config import Desk, PluginSpec, TradingDealer
+from marketsim import scenarios
 from marketsim.document import Document, InputError, apply, locate, parse, read, read_value
-from marketsim.model import NAME, Listed, Model
+from marketsim.guardrails.escalation import Escalation
+from marketsim.model import NAME, Listed, Model, Probability
 
 MAX_DESIGNS = 200
 BASE = "base"  # the design that the file itself is
@@ -31,12 +33,36 @@ class Training(Model):
     checkpoint_every: Annotated[int, Field(ge=1, le=1_000_000)] = 20
 
 
+class Scenario(Model):
+    """A stress overlay of ``marketsim.scenarios`` over the evaluation: in every episode of a market but the first
+    ``after``; ``begin``: at this share of the episode, default the overlay's own."""
+
+    overlay: str
+    after: Annotated[int, Field(ge=0, le=100_000)] = 0
+    begin: Probability | None = None
+
+
 class Evaluation(Model):
-    """``sample``: episodes whose every step and request is kept; ``stochastic``: learners keep exploring."""
+    """``sample``: episodes whose every step and request is kept; ``stochastic``: learners keep exploring;
+    ``in_a_row``: episodes that one market plays one after another, which drift detection and escalation need."""
 
     episodes: Annotated[int, Field(ge=2, le=10_000_000)] = 20_000
     sample: Annotated[int, Field(ge=1, le=1_000)] = 20
     stochastic: bool = False
+    in_a_row: Annotated[int, Field(ge=1, le=100_000)] = 1
+    scenario: Scenario | None = None
+
+    @property
+    def markets(self) -> int:
+        return self.episodes // self.in_a_row
+
+    @model_validator(mode="after")
+    def _whole_rows(self):
+        if self.episodes % self.in_a_row:
+            raise ValueError(f"episodes: {self.episodes} is no multiple of in_a_row, {self.in_a_row}")
+        if self.scenario is not None and self.scenario.after >= self.in_a_row:
+            raise ValueError(f"scenario.after: {self.scenario.after} of {self.in_a_row} episodes leave none for it")
+        return self
 
 
 class ExperimentConfig(Desk):
@@ -47,8 +73,17 @@ class ExperimentConfig(Desk):
     description: str = ""
     train: Training = Training()
     evaluate: Evaluation = Evaluation()
+    escalation: Escalation | None = None
     designs: dict[Annotated[str, Field(pattern=NAME)], dict[str, Any]] = {}
     sweep: dict[str, Listed[Any]] = {}
+
+    @model_validator(mode="after")
+    def _governed(self):
+        if self.escalation is not None:
+            self.escalation.refuse_agents(self.agents)
+        if self.evaluate.scenario is not None:
+            scenarios.overlay(self.evaluate.scenario.overlay, self)
+        return self
 
 
 @dataclass(frozen=True)
@@ -163,8 +198,9 @@ def _design(
 ) -> ExperimentConfig:
     place = ("designs", name) if name in base.designs else ("sweep",)
     for path in change:
-        if not path.startswith(("dealers.", "train.")) or path == "train.seeds":
-            raise document.refusal((*place, path), "a design may change dealers and train, all else is shared by all")
+        if path.split(".")[0] not in ("dealers", "train", "escalation") or path in ("dealers", "train", "train.seeds"):
+            what = "a design may change dealers, train and escalation, all else is shared by all"
+            raise document.refusal((*place, path), what)
     said = document.lines.get(place, "designs." + name)
     config = parse(ExperimentConfig, apply(alone, change, said))
     if config.agents != base.agents:

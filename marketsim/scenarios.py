@@ -132,7 +132,7 @@ def compose(*overlays: Overlay) -> Overlay:
 
 
 def overlay(name: str, config: MarketConfig, **parameters: Any) -> Overlay:
-    """The overlay of this name for a market, or several joined by ``+``; ``parameters``: of a single one.
+    """The overlay of this name for a market, or several joined by ``+``; ``parameters``: of each of them.
 
     Raises DoesNotApply where the market lacks what it changes, ValueError where there is no such name.
     """
@@ -144,7 +144,7 @@ def overlay(name: str, config: MarketConfig, **parameters: Any) -> Overlay:
             raise ValueError(f"no overlay is named {part!r}, allowed are {', '.join(NAMES)}{hint}")
     if len(parts) == 1:
         return CATALOGUE[name](config, **parameters)
-    return compose(*(CATALOGUE[part](config) for part in parts))
+    return compose(*(CATALOGUE[part](config, **parameters) for part in parts))
 
 
 def parameters(name: str) -> dict[str, float]:

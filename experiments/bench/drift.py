@@ -230,7 +230,9 @@ def time_rows(reference: Calibration, markets: int = 256, updates: int = 200) ->
                 detector.update(values)
 
         (taken,) = alternate(30, work)
-        name = f"one update of one stream, {M} markets at once" if M > 1 else "  the call, with one stream of one market"
+        name = (
+            f"one update of one stream, {M} markets at once" if M > 1 else "  the call, with one stream of one market"
+        )
         rows.append(Row(name, 1e9 * taken.best / (updates * M), "ns", *bounds))
     return rows
 

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-
-
 LESS_IS_BETTER = ("s", "ms", "us", "ns", "steps late", "x optimum")  # units
 
 

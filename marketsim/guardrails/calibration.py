@@ -112,7 +112,9 @@ def _fit_stream(name: str, x: np.ndarray) -> dict[str, np.ndarray]:
     finite = np.isfinite(x)
     count = int(finite.sum())
     if count < SAMPLES:
-        raise CalibrationError(f"stream {name}: {count} quiet samples, at least {SAMPLES} are needed; play more episodes")
+        raise CalibrationError(
+            f"stream {name}: {count} quiet samples, at least {SAMPLES} are needed; play more episodes"
+        )
     x = np.where(finite, x, np.nan)
     centre = np.nanmean(x)
     coefficients = autoregress(x - centre)
@@ -268,7 +270,9 @@ def _compare_parts(name: str, what: str, split: str, total: np.ndarray, number: 
     mean = total.sum(axis=1) / n
     rest = (total.sum() - total.sum(axis=1)) / (n.sum() - n)
     pieces = number.shape[1]
-    noise = ((total - mean[:, None] * number) ** 2).sum() / n.sum() * pieces / (pieces - 1)  # a sample's, dependence counted
+    noise = (
+        ((total - mean[:, None] * number) ** 2).sum() / n.sum() * pieces / (pieces - 1)
+    )  # a sample's, dependence counted
     off = mean - rest
     sigmas = np.abs(off) / np.sqrt(noise / n + noise / (n.sum() - n))
     bad = np.flatnonzero((sigmas > _SIGMAS) & (np.abs(off) > _SHIFT))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from marketsim.guardrails import streams
 from marketsim.guardrails.options import SafeDefault
 from marketsim.model import NAME, Listed, Model, Probability
 
@@ -21,8 +22,11 @@ def person(name: str) -> str:
 
 
 class Approver(Model):
+    """``key``: the file that their decisions are signed with; without one, identity is asserted, not authenticated."""
+
     name: Annotated[str, Field(pattern=NAME)]
     role: Annotated[str, Field(pattern=NAME)]
+    key: str | None = None
 
 
 class Delay(Model):
@@ -69,7 +73,7 @@ class ScriptedOperator(Model):
 
 
 class Escalation(Model):
-    watch: Listed[Annotated[str, Field(pattern=NAME)]] = ()
+    watch: Listed[streams.Name] = streams.DEFAULT
     false_alarm_every: Steps = 10_000
     acknowledge_within: Steps = 20
     decide_within: Steps = 60
@@ -84,8 +88,8 @@ class Escalation(Model):
     @model_validator(mode="after")
     def _somebody_answers_in_time(self):
         people = [person(approver.name) for approver in self.approvers]
-        if len(set(self.watch)) != len(self.watch):
-            raise ValueError("watch: each stream once")
+        if len(set(self.watch)) != len(self.watch) or not self.watch:
+            raise ValueError("watch: each stream once, and at least one")
         if self.decide_within < self.acknowledge_within:
             raise ValueError(
                 f"decide_within: {self.decide_within} is below acknowledge_within {self.acknowledge_within}, "

@@ -97,7 +97,7 @@ class Governor:
         self.alarms: list[tuple[int, int, str, str, float]] = []  # step, market, dealer, leading stream, level
 
     def _watch(self, agent: int, calibration: Calibration, escalation: Escalation) -> _Watch:
-        streams = Streams(self.batch, agent, escalation.watched)
+        streams = Streams(self.batch, agent, escalation.watch)
         rows = np.array([streams.names.index(name) for name in calibration.names])
         quiet = np.repeat(calibration.centre[:, None], self.batch.markets, axis=1)
         detector = Detector(calibration, self.batch.markets, escalation.false_alarm_every)
@@ -168,8 +168,8 @@ class Governor:
         s = int(detector.leading[m])
         recent, quiet = float(watch.recent[s, m]), float(watch.quiet[s])
         figures = {"recent": recent, "quiet": quiet, "level": float(detector.level[m]), "threshold": detector.threshold}
-        what = f"{detector.names[s]} of {dealer} has left its quiet range: {recent:.3g} of late, {quiet:.3g} when quiet"
-        return Finding("drift", what, figures, max(0, self.step - int(watch.since(s, m))))
+        what = f"{detector.words(m)}: {recent:.3g} of late, {quiet:.3g} when it was calibrated"
+        return Finding("drift", what, figures, max(0, self.step - int(detector.since[m])))
 
     def _look(self, market: int, dealer: str) -> Exposure:
         m, d = market - self.book.first_market, self.names.index(dealer)

@@ -85,7 +85,9 @@ class Streams:
         if recorded and not len(batch._log):
             raise ValueError(f"stream {recorded[0]} reads single requests: it needs MarketBatch(..., record=True)")
         if "inputs" in names and inputs is None:
-            raise ValueError("stream inputs needs the quiet mean and sd of the observation: Streams(..., inputs=Inputs.of(...))")
+            raise ValueError(
+                "stream inputs needs the quiet mean and sd of the observation: Streams(..., inputs=Inputs.of(...))"
+            )
         self.batch, self._watched, self._inputs = batch, tuple(names), inputs
         self._dealer = batch.agents.index(dealer) if isinstance(dealer, str) else int(dealer)
         self._width = batch.widths[self._dealer]
