@@ -149,6 +149,19 @@ def test_after_a_person_answered_silence_leaves_the_dealer_as_it_is():
     assert case.if_silent == "stay" and case.asked > 150
 
 
+def test_what_happens_again_to_a_dealer_that_was_let_go_is_a_question_again():
+    desk = drifting()
+    assert not desk.decide("widen", step=11)  # answered: from now on silence changes nothing in case 1
+    desk.step(Event.HARD_BREACH)
+    desk.decide("resume", case=2)
+    desk.decide("resume", "bob", "desk", case=2)
+    assert desk.state == State.PROBATION and desk.book.cases[0].closed is None
+    desk.step(Event.DRIFT)
+    (case,) = desk.book.open
+    assert (case.id, case.repeats, case.if_silent, case.asked) == (1, 1, "hedge", desk.now)
+    assert len(desk.until(desk.now + 6)) == 1
+
+
 # --- decisions ---
 
 
@@ -167,7 +180,7 @@ def test_leaving_takes_two_people_of_different_roles():
 
 
 def test_the_table_asks_for_two_people_again(monkeypatch):
-    monkeypatch.setattr("marketsim.guardrails.cases._takes_two", lambda case, option: False)
+    monkeypatch.setattr("marketsim.guardrails.cases.takes_two", lambda case, option: False)
     desk = restricted()
     desk.decide("resume")
     assert desk.state == State.RESTRICTED

@@ -102,6 +102,9 @@ def test_no_way_up_without_its_people(steps, if_silent):
         desk.until(desk.now + idle)
         for d in range(2):  # whoever is not free has a case in which people are asked
             assert desk.book.state[0, d] not in UNFREE or any(c.dealer == desk.book.dealers[d] for c in desk.book.open)
+    desk.step(Event.DRIFT)  # whatever came before: an alarm that nobody answers ends safe in time
+    desk.until(desk.now + desk.book.escalation.decide_within + 1)
+    assert desk.state in UNFREE
     role = {"ada": "risk", "bob": "desk", "cyd": "desk"}
     for body in desk.kinds("state"):
         before, after, who = State[body["from"]], State[body["to"]], body["who"]

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from marketsim.guardrails.approval import ended, seconded, takes_two, why_not
 from marketsim.guardrails.case import Case, Decision, Exposure, Finding, Order
-from marketsim.guardrails.escalation import Escalation, person
+from marketsim.guardrails.escalation import Escalation
 from marketsim.guardrails.options import OFFERED, OPTIONS, STAY
 from marketsim.guardrails.recorder import Record, Recorder
-from marketsim.guardrails.states import NEEDS, RANK, TABLE, Event, Needs, State, advance
+from marketsim.guardrails.states import RANK, Event, Needs, State, advance
 
 _ASKED_ABOUT = np.isin(np.arange(len(Event)), [Event.DRIFT, Event.HARD_BREACH, Event.SEVERE_BREACH, Event.FAULT])
 _UNFREE = (State.RESTRICTED, State.HALTED)  # what only people end: a case is always open
@@ -54,6 +55,8 @@ class CaseBook:
         self._open: dict[tuple[int, int, str], Case] = {}  # one a dealer and cause
         self._numbers = np.zeros(markets, np.int64)  # cases so far in each market
         self._orders: list[Order] = []
+        never = np.iinfo(np.int64).max
+        self._patience = np.array([never, escalation.cool_off, never, never, escalation.probation])  # of each state
         self._earned = np.zeros(shape, bool)  # the clean steps of PROBATION are done
 
     @property
@@ -66,6 +69,8 @@ class CaseBook:
         """Take what happened: arrays (markets, dealers) of Event, in order. Returns all orders since the last step."""
         eventful = self._asking > 0
         for happened in events:
+            if not happened.any():
+                continue
             eventful |= happened != Event.NOTHING
             for m, d in np.argwhere((advance(self.state, happened) != self.state) | _ASKED_ABOUT[happened]):
                 event = Event(happened[m, d])
@@ -73,13 +78,13 @@ class CaseBook:
                 if _ASKED_ABOUT[event] or (did and self.state[m, d] in _UNFREE):
                     finding = self._describe(self.first_market + int(m), self.dealers[d], event)
                     self._ask(step, m, d, finding, did)
-        self.clean = np.where(eventful, 0, self.clean + 1)
-        for m, d in np.argwhere((self.state == State.WARN) & (self.clean >= self.escalation.cool_off)):
-            self._move(step, m, d, Event.CLEAN)
-        for m, d in np.argwhere((self.state == State.PROBATION) & (self.clean >= self.escalation.probation)):
-            self._earned[m, d] = True
-            what = f"{self.clean[m, d]} clean steps of probation: may it have its limits back?"
-            self._ask(step, m, d, Finding("probation", what), "", STAY)
+        self.clean += 1
+        self.clean[eventful] = 0
+        for m, d in np.argwhere(self.clean >= self._patience[self.state]):
+            if not self._move(step, m, d, Event.CLEAN):  # from WARN; PROBATION asks
+                self._earned[m, d] = True
+                what = f"{self.clean[m, d]} clean steps of probation: may it have its limits back?"
+                self._ask(step, m, d, Finding("probation", what), "", STAY)
         for case in self.open:
             self._mind_deadlines(case, step)
         if self._log.broken and (self.state != State.HALTED).any():
@@ -110,7 +115,7 @@ class CaseBook:
         elif approver is None:
             why = f"{who} is not an approver"
         elif case.closed is not None or step > case.decide_by:
-            why = f"late: {_ended(case)}"
+            why = f"late: {ended(case)}"
         elif case.acknowledged is not None:
             why = f"it was acknowledged at step {case.acknowledged}"
         else:
@@ -123,7 +128,10 @@ class CaseBook:
     def decide(self, decision: Decision, step: int) -> str:
         """A decision that arrives at ``step``. One that needs two people waits as a proposal for the second."""
         decision = replace(decision, step=step)
-        why = self._why_not(decision) or self._accept(self.cases[decision.case - 1], decision)
+        case = self._find(decision.case)
+        why = why_not(case, decision, self.escalation, self.dealers)
+        if case is not None and not why:
+            why = self._accept(case, decision)
         if why:
             self._log.write("refusal", {"what": "decision", **asdict(decision), "why": why})
         return why
@@ -146,33 +154,10 @@ class CaseBook:
             self._ask(step, m, d, Finding("kill", f"{who} killed it: {reason}"), did, STAY)
         return ""
 
-    def _why_not(self, decision: Decision) -> str:
-        """Why this decision is refused, if it is."""
-        case, approver = self._find(decision.case), self.escalation.approver(decision.who)
-        if case is None:
-            return f"there is no case {decision.case}"
-        if approver is None:
-            agent = person(decision.who) in map(person, self.dealers)
-            return f"{decision.who} is {'a dealer, and no agent decides' if agent else 'not an approver'}"
-        if person(approver.role) != person(decision.role):
-            return f"{approver.name} is {approver.role}, not {decision.role}"
-        if case.closed is not None or decision.step > case.decide_by or decision.version <= case.lapsed:
-            return f"late: {_ended(case)}"
-        if decision.version != case.version:
-            return f"stale: it is about state version {decision.version}, the dealer is at {case.version}"
-        if decision.option not in case.options:
-            return f"{decision.option} is not offered, there are {', '.join(case.options)}"
-        if proposal := _seconded(case, decision):
-            if person(proposal["who"]) == person(approver.name):
-                return f"same person: {approver.name} proposed it, somebody else must approve"
-            if person(proposal["role"]) == person(approver.role):
-                return f"same role: {proposal['who']} is {approver.role} too, another role must approve"
-        return ""
-
     def _accept(self, case: Case, decision: Decision) -> str:
         """Do it, or note the proposal. Returns why not where it cannot be recorded."""
-        proposal = _seconded(case, decision)
-        proposes = _takes_two(case, decision.option) and proposal is None
+        proposal = seconded(case, decision)
+        proposes = takes_two(case, decision.option) and proposal is None
         body = {"what": "proposed" if proposes else "accepted", **asdict(decision)}
         if not self._log.write("decision", body, must=True):
             return f"it cannot be recorded: {self._log.broken}"
@@ -201,8 +186,7 @@ class CaseBook:
         """Open a case, or count the repeat in the one that is open."""
         key = (int(m), int(d), finding.cause)
         if key in self._open:
-            self._open[key].repeats += 1
-            _note(self._open[key], did)
+            self._repeat(self._open[key], step, did, if_silent or self.escalation.if_silent)
             return
         self._numbers[m] += 1
         self._asking[m, d] += 1
@@ -222,6 +206,15 @@ class CaseBook:
         self.cases.append(case)
         self._open[key] = case
         self._ask_again(case, step)
+
+    def _repeat(self, case: Case, step: int, did: str, if_silent: str) -> None:
+        """Count it. Where silence had come to change nothing, and the dealer was let go since, it is a question again."""
+        case.repeats += 1
+        _note(case, did)
+        free = self.state[self._place(case)] not in _UNFREE
+        if case.if_silent != if_silent and (did or free):
+            case.if_silent = if_silent
+            self._ask_again(case, step, "it happened again")
 
     def _ask_again(self, case: Case, step: int, why: str = "") -> None:
         """Put the case to people as things are now, with new deadlines."""
@@ -344,22 +337,5 @@ class CaseBook:
         return case.market - self.first_market, self.dealers.index(case.dealer)
 
 
-def _takes_two(case: Case, option: str) -> bool:
-    state, event = State[case.state], OPTIONS[option].event
-    return bool(NEEDS[event] == Needs.TWO_ROLES and TABLE[state, event] != state)
-
-
-def _seconded(case: Case, decision: Decision) -> dict[str, Any] | None:
-    """The proposal that this decision would approve."""
-    same = case.proposal is not None and case.proposal["option"] == decision.option
-    return case.proposal if same and _takes_two(case, decision.option) else None
-
-
 def _note(case: Case, did: str) -> None:
     case.did = [*case.did, did][-4:] if did else case.did
-
-
-def _ended(case: Case) -> str:
-    if case.closed is not None:
-        return f"case {case.id} was closed at step {case.closed} ({case.outcome})"
-    return "the deadline of what was asked has passed"
