@@ -1,12 +1,13 @@
 """Measuring: the policies of a desk play episodes that nobody trained on, and what happened is written down.
 
-Episode k is market k of the engine's episode 0 under the evaluation seed, whatever the batch size: every design, run
-and policy meets the same clients and the same exogenous price in it.
+Of K markets, episode e K + k is market k of the engine's episode e under the evaluation seed, whatever the batch size:
+every design, run and policy meets the same clients and the same exogenous price in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,32 @@ from agents.config import Desk
 from agents.policy import Policy
 from experiments import benchmarks, store
 from experiments.fan import Fan
+from experiments.governance import Governance
 from experiments.sampled import Sampled
 from marketsim.batch import MarketBatch, Step
+from marketsim.guardrails.governor import Governor
 from marketsim.measures import attribution
 from marketsim.measures.markouts import HORIZONS, Markouts
 from marketsim.measures.paths import Paths
 from marketsim.scenarios import Overlay
 from marketsim.types import LEDGER, Reason
 
-EPISODE = 0  # the engine's episode that evaluation plays
 _REASONS = tuple(prefix + reason.name.lower() for prefix in ("", "soft_") for reason in Reason)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What happens to the episodes besides the policies: each market plays ``in_a_row`` one after another; from number
+    ``after`` on under a ``scenario``; and ``governance`` may watch over them, which takes all markets at once."""
+
+    in_a_row: int = 1
+    scenario: Overlay | None = None
+    after: int = 0
+    governance: Governance | None = None
+
+    def overlay(self, episode: int) -> Overlay | None:
+        """What goes wrong in a market's episode of this number."""
+        return self.scenario if episode >= self.after else None
 
 
 def evaluate(
@@ -39,38 +56,46 @@ def evaluate(
     progress: Callable[[float, str], None] | None = None,
     markets: int = 1000,
     threads: int = 1,
-    scenario: Overlay | None = None,
+    course: Course = Course(),  # noqa: B008  it is frozen
 ) -> None:
     """Play ``policies``, agent -> policy, one for every agent, and write the tables of docs/run-folder.md to ``folder``.
 
-    ``seed``: of the evaluation. ``sample``: of how many episodes, the first ones, every step and request is kept.
-    ``progress(done episodes, the figure that matters)``. ``markets``: played at once; memory grows by some 250 bytes an
-    episode and dealer beyond that. The tables are all but training's: episodes, steps, requests, quantiles, quotes,
-    benchmarks and interventions; under a ``scenario`` there are no quotes and benchmarks, for exact answers are of the
-    market without it.
+    ``seed``: of the evaluation. ``sample``: of how many markets, the first ones, every step and request of the first
+    episode is kept. ``progress(done episodes, the figure that matters)``. ``markets``: played at once; memory grows by
+    some 250 bytes an episode and dealer beyond that. The tables are all but training's: episodes, steps, requests,
+    quantiles, quotes, benchmarks and interventions, and those of the governance.
     """
     cast = _everyone(desk, policies)
     fan = Fan(desk, episodes)
     tables: list[pd.DataFrame] = []
     interventions = np.zeros((len(_REASONS), len(desk.agents)), dtype=np.int64)
-    first, count = 0, min(sample, episodes)
-    while first < episodes:
-        sampling = first == 0
-        batch = MarketBatch(desk, count, seed, first, threads=1 if sampling else threads, record=sampling)
-        played = _play(batch, cast, scenario, fan, Sampled(batch) if sampling else None, folder)
-        tables.append(played.episodes())
-        interventions += played.interventions
-        first += count
-        count = min(markets, episodes - first)
-        if progress is not None:
-            progress(first, _figure(desk, tables))
-    table = pd.concat(tables, ignore_index=True)
+    rows = episodes // course.in_a_row  # of episodes, one a market
+    done = 0
+    for first in range(0, rows, rows if course.governance else markets):
+        count = rows if course.governance else min(markets, rows - first)
+        record = first == 0 or bool(course.governance and course.governance.records)
+        batch = MarketBatch(desk, count, seed, first, threads=1 if record else threads, record=record)
+        governor = course.governance.over(batch) if course.governance else None
+        for episode in range(course.in_a_row):
+            sampled = Sampled(batch, min(sample, count)) if first == 0 and episode == 0 else None
+            watch = Watch(episode, episode * rows + first, course.overlay(episode), governor, fan, sampled)
+            played = _play(batch, cast, watch)
+            if sampled is not None:
+                store.write_table(folder, "steps", sampled.steps())
+                store.write_table(folder, "requests", sampled.requests())
+            tables.append(played.episodes(episode * rows))
+            interventions += played.interventions
+            done += count
+            if progress is not None:
+                progress(done, _figure(desk, tables))
+    table = pd.concat(tables, ignore_index=True).sort_values("episode", kind="stable", ignore_index=True)
     store.write_table(folder, "episodes", table)
     store.write_table(folder, "quantiles", fan.quantiles())
     store.write_table(folder, "interventions", _interventions(desk, interventions, episodes))
+    if course.governance is not None:
+        course.governance.write(folder)
     reached = table["max_inventory"].to_numpy().reshape(episodes, -1).max(axis=0)
-    if scenario is None:
-        benchmarks.write(desk, policies, folder, reached)
+    benchmarks.write(desk, policies, folder, reached)
 
 
 def outcomes(
@@ -87,7 +112,7 @@ def outcomes(
     tables: list[pd.DataFrame] = []
     for first in range(0, episodes, markets):
         batch = MarketBatch(desk, min(markets, episodes - first), seed, first)
-        tables.append(_play(batch, cast, scenario).episodes())
+        tables.append(_play(batch, cast, Watch(scenario=scenario)).episodes())
         if progress is not None:
             progress(first + batch.markets, _figure(desk, tables))
     return pd.concat(tables, ignore_index=True)
@@ -99,24 +124,34 @@ def _everyone(desk: Desk, policies: Mapping[int, Policy]) -> Cast:
     return Cast(desk, policies)
 
 
-def _play(
-    batch: MarketBatch,
-    cast: Cast,
-    scenario: Overlay | None,
-    fan: Fan | None = None,
-    sampled: Sampled | None = None,
-    folder: Path = Path(),
-) -> _Played:
-    """One episode of every market of the batch, watched by whoever measures."""
-    observation = batch.reset(EPISODE)
-    cast.reset(batch.seed, EPISODE, batch.first_market, batch.markets)
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while the batch plays the engine's ``episode``, whose first is number ``first`` of all."""
+
+    episode: int = 0
+    first: int = 0
+    scenario: Overlay | None = None
+    governor: Governor | None = None
+    fan: Fan | None = None
+    sampled: Sampled | None = None
+
+
+def _play(batch: MarketBatch, cast: Cast, watch: Watch) -> _Played:
+    """One episode of every market of the batch."""
+    scenario, governor, fan, sampled = watch.scenario, watch.governor, watch.fan, watch.sampled
+    observation = batch.reset(watch.episode)
+    cast.reset(batch.seed, watch.episode, batch.first_market, batch.markets)
     actions = np.zeros((batch.markets, len(batch.agents), max(batch.action_widths)), np.float32)
     played = _Played(batch)
+    if governor is not None:
+        governor.begin()
     if fan is not None:
-        fan.add(batch.first_market, 0, played.pnl, played.inventory)
+        fan.add(watch.first, 0, played.pnl, played.inventory)
     for t in range(batch.steps):
         if scenario is not None:
             scenario.before(batch, t)
+        if governor is not None:
+            governor.before()
         quotes = cast.play(observation, actions)
         if scenario is not None:
             quotes = scenario.quotes(batch, t, actions, quotes)
@@ -125,14 +160,14 @@ def _play(
         step = batch.step(actions, quotes)
         if sampled is not None:
             sampled.answer(step, played.mid)
+        if governor is not None:
+            governor.after(step)
         played.add(step)
         if fan is not None:
-            fan.add(batch.first_market, t + 1, played.pnl, played.inventory)
+            fan.add(watch.first, t + 1, played.pnl, played.inventory)
         observation = step.observation
     if sampled is not None:
         sampled.end(played.mid, played.inventory, played.pnl)
-        store.write_table(folder, "steps", sampled.steps())
-        store.write_table(folder, "requests", sampled.requests())
     return played
 
 
@@ -179,8 +214,8 @@ class _Played:
                 for k, reason in enumerate(Reason, start=first):
                     self.interventions[k] += np.count_nonzero(bits & reason, axis=0)
 
-    def episodes(self) -> pd.DataFrame:
-        """A row an episode and dealer, see docs/run-folder.md."""
+    def episodes(self, before: int = 0) -> pd.DataFrame:
+        """A row an episode and dealer, see docs/run-folder.md; ``before``: episodes that stand before market 0's."""
         N, M = self._reward.shape
         number = self._batch.first_market + np.arange(M)
         columns = {
@@ -191,7 +226,7 @@ class _Played:
             **{f"marked_{h}": self._markouts.lots[h] for h in HORIZONS},
             "inventory_square": self._paths.square, "inventory_product": self._paths.product,
         }  # fmt: skip
-        keys = {"episode": np.repeat(number, N), "market": np.repeat(number, N), "dealer": list(self._batch.agents) * M}
+        keys = {"episode": np.repeat(before + number, N), "market": np.repeat(number, N), "dealer": list(self._batch.agents) * M}
         return pd.DataFrame(keys | {name: values.T.ravel() for name, values in columns.items()})
 
 

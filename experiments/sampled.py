@@ -16,11 +16,12 @@ class Sampled:
     """The rows of the steps and requests tables, collected while a recording batch is played.
 
     Quotes and hedges of the steps are those a dealer asked for and those the guardrails let it trade; the markups are
-    of the first segment's first size. Arrays given are (dealers, markets), the mid (markets,).
+    of the first segment's first size. Arrays given are (dealers, markets), the mid (markets,); the first ``count``
+    markets of the batch are kept.
     """
 
-    def __init__(self, batch: MarketBatch):
-        self._batch = batch
+    def __init__(self, batch: MarketBatch, count: int):
+        self._batch, self._count = batch, count
         self._steps: list[dict[str, np.ndarray]] = []
         self._requests: list[pd.DataFrame] = []
 
@@ -33,18 +34,21 @@ class Sampled:
         quotes: Mapping[int, tuple[np.ndarray, np.ndarray]],
     ) -> None:
         """The state at a step's start, and what the dealers ask for: arguments of the batch's next step."""
+        n = self._count
+        mid, inventory, pnl = mid[:n], inventory[:, :n], pnl[:, :n]
         asked = np.empty((2, *inventory.shape))
         for i in range(len(inventory)):
-            asked[:, i] = quotes[i][0][:, :, 0, 0].T if i in quotes else self._of_actions(i, actions, inventory[i])
+            of_quotes = i in quotes
+            asked[:, i] = quotes[i][0][:n, :, 0, 0].T if of_quotes else self._of_actions(i, actions[:n], inventory[i])
         self._state(mid, inventory, pnl, bid=asked[BID], ask=asked[ASK])
 
     def answer(self, step: Step, mid: np.ndarray) -> None:
         """What the step made of it; ``mid``: at its start."""
         self._steps[-1] |= {
-            "hedge": step.ledger["hedge"].T.copy(),
-            "interventions": step.ledger["interventions"].T.copy(),
+            name: step.ledger[name].T[:, : self._count].copy() for name in ("hedge", "interventions")
         }
-        table = pd.DataFrame(self._batch.requests)
+        requests = self._batch.requests
+        table = pd.DataFrame(requests[requests["market"] < self._batch.first_market + self._count])
         winner = table["winner"].to_numpy()
         names = np.array([*self._batch.agents, None], dtype=object)  # -1, nobody, is the last
         market = table["market"].to_numpy()
@@ -53,13 +57,15 @@ class Sampled:
 
     def end(self, mid: np.ndarray, inventory: np.ndarray, pnl: np.ndarray) -> None:
         """The state at the end of the episode."""
+        n = self._count
+        mid, inventory, pnl = mid[:n], inventory[:, :n], pnl[:, :n]
         nothing = np.full(inventory.shape, np.nan)
         self._state(mid, inventory, pnl, bid=nothing, ask=nothing)
         self._steps[-1] |= {"hedge": np.zeros(inventory.shape), "interventions": np.zeros(inventory.shape)}
 
     def steps(self) -> pd.DataFrame:
         """A row an episode, step and dealer."""
-        N, M = len(self._batch.agents), self._batch.markets
+        N, M = len(self._batch.agents), self._count
         T = len(self._steps)
         number = self._batch.first_market + np.arange(M)
         keys = {
