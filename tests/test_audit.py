@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections import OrderedDict
 from enum import IntEnum
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from hypothesis import strategies as st
 from marketsim import InputError
 from marketsim.guardrails.audit import GENESIS, INCOMPLETE, Audit, nonces, rows, verify
 from marketsim.guardrails.canonical import canonical, parse
+from marketsim.guardrails.identity import ASSERTED, AUTHENTICATED
 from marketsim.guardrails.story import story
 
 ROOT = Path(__file__).parent.parent
 CASE = {"id": 1, "number": 1, "market": 0, "dealer": "learner", "cause": "markout", "opened": 118, "what": "Mark-outs fell.",
-        "figures": {"markout": -0.5}, "if_silent": "hedge", "did": [], "state": "WARN", "version": 1,
-        "exposure": {"inventory": 3, "pnl": -2.5}, "options": {"keep": 4.5, "widen": 2.0}, "acknowledge_by": 130,
+        "figures": {"markout": -0.5}, "if_silent": "hedge", "did": ["NORMAL to WARN at step 118"], "state": "WARN", "version": 1,
+        "exposure": {"inventory": 3, "pnl": -2.5}, "options": {"keep": 4.5, "halt": None}, "acknowledge_by": 130,
         "decide_by": 160, "acknowledged": None, "closed": None, "outcome": ""}  # fmt: skip
 STORY = [
     ("configuration", {"digest": "ab12", "identity": "identity asserted, not authenticated"}),
@@ -220,14 +222,17 @@ def nested(depth: int) -> dict:
 
 def test_depth_is_limited_wherever_it_is_asked_from():
     assert len(canonical(nested(31))) == 6 * 31 + 2
-    for tree in (nested(32), nested(40), nested(900), {"a": float("nan")} | nested(32)):
+    circle: dict = {}
+    circle["a"] = circle
+    for tree in (nested(32), nested(40), nested(900), {"b": float("nan")} | nested(32), circle):
         with pytest.raises(ValueError, match="nested deeper than 32 levels"):
             canonical(tree)
 
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("nothing", {}), ("state", {1: 2}), ("state", {"a": {3: 4}}), ("state", {"a": [{10: 1, 9: 2}]}), ("state", {"a": object()}), ("case", {"a": "x" * 2**20})],
+    [("nothing", {}), ("state", {1: 2}), ("state", {"a": {3: 4}}), ("state", {"a": [{10: 1, 9: 2}]}),
+     ("state", {"a": OrderedDict({10: 1, 9: 2})}), ("state", {"a": object()}), ("case", {"a": "x" * 2**20})],
 )  # fmt: skip
 def test_what_cannot_be_written_is_refused_and_leaves_the_file_as_it_was(tmp_path, kind, body):
     path = tmp_path / "audit.jsonl"
@@ -354,9 +359,9 @@ def test_the_story_in_sentences(tmp_path):
         f"The audit file is consistent; completeness not established (14 rows, head {head}).",
         "row 1: the run was configured (digest: ab12; identity: identity asserted, not authenticated).",
         "row 2, step 118: learner in market 0 went from NORMAL to WARN, event drift (version: 1).",
-        "row 3, step 118: case 1 was opened, for learner in market 0, cause markout: Mark-outs fell; to be acknowledged by step 130; "
-        "to be decided by step 160; if nobody answers: hedge; exposure: inventory 3, pnl -2.5; options: keep 4.5, widen 2.0 "
-        "(figures: markout -0.5; number: 1; opened: 118; state: WARN; version: 1).",
+        "row 3, step 118: case 1 was opened, for learner in market 0, cause markout: Mark-outs fell; figures: markout -0.5; "
+        "done: NORMAL to WARN at step 118; exposure: inventory 3, pnl -2.5; options at their cost: halt unknown, keep 4.5; "
+        "to be acknowledged by step 130; to be decided by step 160; if nobody answers: hedge.",
         "row 4, step 119: case 2 was opened, for rival, cause volatility.",
         "row 5, step 120: a decision of Mallory (desk) in case 1 was refused: forged: it is not signed.",
         "row 6, step 121: first (risk, identity asserted, not authenticated) acknowledged case 1.",
@@ -392,6 +397,20 @@ def test_no_file_is_one_line(tmp_path):
     for read in (verify, lambda path: list(rows(path)), story, nonces):
         with pytest.raises(InputError, match=r"none.jsonl: cannot be read: No such file or directory$"):
             read(tmp_path / "none.jsonl")
+
+
+def test_the_documentation_says_it_in_the_same_words():
+    text = (ROOT / "docs" / "audit.md").read_text()
+    for sentence in (
+        INCOMPLETE,
+        ASSERTED,
+        AUTHENTICATED,
+        "consistent and complete up to the head given",
+        "no row has the head given",
+    ):
+        assert sentence in text
+    for path in (ROOT / "docs" / "audit.md", ROOT / "SECURITY.md", *(ROOT / "marketsim" / "guardrails").glob("*.py")):
+        assert "compliant" not in path.read_text()
 
 
 # --- its speed -----------------------------------------------------------------------------------------

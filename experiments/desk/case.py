@@ -61,6 +61,7 @@ def lines(case: Mapping[str, Any]) -> list[str]:
         said.append(f"  {option['name']:<8} costs {_figure(option['cost']):<10} {option['words']}".rstrip())
     deadlines = f"  open since step {case['opened']}; acknowledge by step {case['acknowledge_by']}"
     said.append(f"{deadlines}, decide by step {case['decide_by']}; if nobody answers: {case['if_silent']}")
+    said.append(f"  audit head when it was opened: {case['head']}")
     if waits := case["proposal"]:
         said.append(f"  proposed: {waits['option']} by {waits['who']} ({waits['role']}), because {waits['reason']}")
         said.append("  somebody else of another role approves it by deciding the same")

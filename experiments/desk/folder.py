@@ -40,9 +40,11 @@ class CasesFolder:
     # --- cases ---
 
     def write_desk(self, desk: Desk) -> None:
+        self._answers(_KILLS).mkdir(parents=True, exist_ok=True)
         store.write_json(self.path / _DESK, asdict(desk))
 
     def write_case(self, case: Mapping[str, Any]) -> None:
+        self._answers(case["id"]).mkdir(parents=True, exist_ok=True)  # the run's own: it puts answers aside in it
         store.write_json(self.path / f"{case['id']}.json", case)
 
     def desk(self) -> Desk:
@@ -73,8 +75,10 @@ class CasesFolder:
 
     def put(self, answer: Mapping[str, Any]) -> Path:
         """Write an answer where the run looks for it."""
-        place = _KILLS if answer["case"] is None else str(answer["case"])
-        path = self.path / place / "answers" / f"{answer['kind']}-{answer['nonce']}.json"
+        path = (
+            self._answers(_KILLS if answer["case"] is None else answer["case"])
+            / f"{answer['kind']}-{answer['nonce']}.json"
+        )
         store.write_json(path, answer)
         return path
 
@@ -103,6 +107,9 @@ class CasesFolder:
         """Put an answer aside that has been dealt with. Raises OSError."""
         (path.parent / "taken").mkdir(exist_ok=True)
         path.replace(path.parent / "taken" / path.name)
+
+    def _answers(self, place: str | int) -> Path:
+        return self.path / str(place) / "answers"
 
 
 class _NotAnAnswer(ValueError):

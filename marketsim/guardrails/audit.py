@@ -40,7 +40,7 @@ class Audit:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.head, self.rows = GENESIS, 0
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._lock()
             self._continue()

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _MAX_DEPTH = 32
-_NESTS = (dict, list, tuple)
-# made once: json.dumps with these settings would make one a call
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+_SCALARS = {str, int, float, bool, type(None)}
+# made once, where json.dumps would make one a call; a circle ends at the depth that is allowed
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, check_circular=False
+).encode
 
 
 def canonical(tree: Any) -> str:
@@ -35,11 +37,11 @@ def _is_plain(tree: Any, depth: int) -> bool:
         return False
     if isinstance(tree, dict):
         for key, value in tree.items():
-            if not isinstance(key, str) or (isinstance(value, _NESTS) and not _is_plain(value, depth + 1)):
+            if not isinstance(key, str) or (type(value) not in _SCALARS and not _is_plain(value, depth + 1)):
                 return False
     elif isinstance(tree, list | tuple):
         for value in tree:
-            if isinstance(value, _NESTS) and not _is_plain(value, depth + 1):
+            if type(value) not in _SCALARS and not _is_plain(value, depth + 1):
                 return False
     return True
 

@@ -38,9 +38,9 @@ def _dealer(body: dict[str, Any]) -> tuple[Any, Any]:
 
 def _told(row: Row) -> str:
     """The row in a sentence: what docs/audit.md says of its kind, and in brackets what else stands in it."""
-    left = {key: _words(value) for key, value in row.body.items() if value not in (None, "", [])}
+    left = {key: _words(value) for key, value in row.body.items() if value not in (None, "", [], {})}
     if isinstance(row.body.get("case"), dict):
-        case = {key: _words(value) for key, value in row.body["case"].items() if value not in (None, "", [])}
+        case = {key: _words(value) for key, value in row.body["case"].items() if value not in (None, "", [], {})}
         left |= {"happened": left.pop("what", "opened"), "case": case.pop("id", "?")} | case
     step = left.pop("step", None)
     said = _SENTENCES[row.kind](left)
@@ -68,19 +68,29 @@ def _case_told(body: dict[str, str]) -> str:
     if happened == "acknowledged":
         said = f"{_who(body)} acknowledged {case}"
     elif happened == "opened" or happened.startswith("asked again"):
-        said = f"{case} was {happened}, for {whom}" + _then(body, cause=", cause {}", what=": {}")
-        said += _then(body, acknowledge_by="; to be acknowledged by step {}", decide_by="; to be decided by step {}")
-        return said + _then(
-            body, if_silent="; if nobody answers: {}", exposure="; exposure: {}", options="; options: {}"
-        )
+        said = f"{case} was {happened}, for {whom}" + _then(body, **_OF_A_CASE)
     else:
         said = f"{case}: {happened}" + _then(body, outcome=", {}")
-    body.clear()  # the rest was told when it opened
+    body.clear()  # what is left counts and dates what was said
     return said
 
 
+_OF_A_CASE = {
+    "cause": ", cause {}",
+    "what": ": {}",
+    "figures": "; figures: {}",
+    "did": "; done: {}",
+    "exposure": "; exposure: {}",
+    "options": "; options at their cost: {}",
+    "acknowledge_by": "; to be acknowledged by step {}",
+    "decide_by": "; to be decided by step {}",
+    "if_silent": "; if nobody answers: {}",
+}
+
+
 def _acknowledged(body: dict[str, str]) -> str:
-    return f"{_who(body)} acknowledged case {body.pop('case', '?')}"
+    said = f"{_who(body)} acknowledged case {body.pop('case', '?')}"
+    return said + _then(body, version=", seeing version {}", reason="", what="")
 
 
 def _decided(body: dict[str, str]) -> str:
@@ -135,6 +145,8 @@ def _words(value: Any) -> str:
         return " and ".join(_words(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{_words(key)} {_words(item)}" for key, item in value.items())
+    if value is None:
+        return "unknown"
     return plain(value if isinstance(value, str) else canonical(value)).removesuffix(".")
 
 
