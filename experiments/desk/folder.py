@@ -84,8 +84,8 @@ class CasesFolder:
 
     def waiting(self) -> list[Path]:
         """The answers that lie there, in the order in which they came. Raises OSError where it cannot be looked."""
-        places = [Path(item.path) for item in os.scandir(self.path) if item.is_dir(follow_symlinks=False)]
-        return [path for *_, path in sorted(found for place in places for found in _json_files(place / "answers"))]
+        places = [f"{item.path}/answers" for item in os.scandir(self.path) if item.is_dir(follow_symlinks=False)]
+        return [Path(path) for *_, path in sorted(found for place in places for found in _json_files(place))]
 
     def read(self, path: Path) -> dict[str, Any]:
         """An answer; where it cannot be one, ``{"case", "unreadable": why}``. Whatever lies there, it does not hang."""
@@ -116,15 +116,16 @@ class _NotAnAnswer(ValueError):
     pass
 
 
-def _json_files(folder: Path) -> Iterator[tuple[int, str, Path]]:
+def _json_files(folder: str) -> Iterator[tuple[int, str, str]]:
     """When it came, its name and path, of each JSON file; those that begin with a dot are still being written."""
     try:
-        items = list(os.scandir(folder))
-    except FileNotFoundError:  # nobody has answered
+        names = os.listdir(folder)
+    except FileNotFoundError:  # nobody was asked
         return
-    for item in items:
-        if item.name.endswith(".json") and not item.name.startswith("."):
-            yield item.stat(follow_symlinks=False).st_mtime_ns, item.name, Path(item.path)
+    for name in names:
+        if name.endswith(".json") and not name.startswith("."):
+            path = f"{folder}/{name}"
+            yield os.stat(path, follow_symlinks=False).st_mtime_ns, name, path
 
 
 def _content(path: Path) -> bytes:
