@@ -378,6 +378,27 @@ def test_restored_from_any_prefix_of_the_log_nobody_is_freer_and_everybody_is_as
     assert again.book.cases == desk.book.cases
 
 
+def test_a_proposal_survives_a_restart_unless_the_state_has_moved():
+    for moves in (False, True):
+        desk = restricted()
+        desk.decide("resume")
+        if moves:
+            desk.book.kill("eve", "smoke", 11, dealer="learner")
+        again = Desk()
+        again.book.restore(json.loads(json.dumps(desk.log)), 11)
+        again.now = 10
+        assert moves or again.book.cases == desk.book.cases
+        assert again.decide("resume", "bob", "desk") == ""
+        assert again.state == (State.HALTED if moves else State.PROBATION)
+
+
+def test_two_names_of_one_key_are_one_person():
+    desk = restricted()
+    desk.book._who = lambda name: "the same key"
+    desk.decide("resume")
+    assert desk.decide("resume", "bob", "desk").startswith("same person") and desk.state == State.RESTRICTED
+
+
 # --- the block of the file ---
 
 WRONG = {

@@ -208,7 +208,12 @@ class Erratic:
 def test_recorded_answers_replay_to_the_bit():
     first, second = [], []
     book = live(Erratic(), first)
-    again = live(Replay(first).attend, second)
+    foreign = [
+        ("configuration", {}),
+        ("fault", {"what": "a torn last row"}),
+        ("decision", {"what": "signed", "step": 3}),
+    ]
+    again = live(Replay(foreign + first).attend, second)
     assert json.dumps(first) == json.dumps(second) and book.cases == again.cases
     assert {k for k, _ in first} == {"state", "case", "decision", "refusal", "fault"}
     assert {b["what"] for k, b in first if k == "decision"} == {"accepted", "proposed", "kill"}

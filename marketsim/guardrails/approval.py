@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from marketsim.guardrails.case import Case, Decision
@@ -11,8 +11,10 @@ from marketsim.guardrails.options import OPTIONS
 from marketsim.guardrails.states import NEEDS, TABLE, Needs, State
 
 
-def why_not(case: Case | None, decision: Decision, escalation: Escalation, dealers: Sequence[str]) -> str:
-    """Why this decision about this case is refused, if it is; nothing if not."""
+def why_not(
+    case: Case | None, decision: Decision, escalation: Escalation, dealers: Sequence[str], who: Callable[[str], str]
+) -> str:
+    """Why this decision about this case is refused, if it is; nothing if not. ``who(name)``: equal for equal persons."""
     approver = escalation.approver(decision.who)
     if case is None:
         return f"there is no case {decision.case}"
@@ -28,7 +30,7 @@ def why_not(case: Case | None, decision: Decision, escalation: Escalation, deale
     if decision.option not in case.options:
         return f"{decision.option} is not offered, there are {', '.join(case.options)}"
     if proposal := seconded(case, decision):
-        if person(proposal["who"]) == person(approver.name):
+        if who(proposal["who"]) == who(approver.name):
             return f"same person: {approver.name} proposed it, somebody else must approve"
         if person(proposal["role"]) == person(approver.role):
             return f"same role: {proposal['who']} is {approver.role} too, another role must approve"

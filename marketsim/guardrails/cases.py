@@ -18,7 +18,7 @@ import numpy as np
 
 from marketsim.guardrails.approval import ended, seconded, takes_two, why_not
 from marketsim.guardrails.case import Case, Decision, Exposure, Finding, Order
-from marketsim.guardrails.escalation import Escalation
+from marketsim.guardrails.escalation import Escalation, person
 from marketsim.guardrails.options import OFFERED, OPTIONS, STAY
 from marketsim.guardrails.recorder import Record, Recorder
 from marketsim.guardrails.states import RANK, Event, Needs, State, advance
@@ -31,7 +31,8 @@ class CaseBook:
     """The states and cases of ``markets`` markets from ``first_market``, with these dealers (agents, or a desk).
 
     ``record(kind, body)``: the audit log. ``describe(market, dealer, event) -> Finding``: asked about each event that
-    opens or repeats a case. ``look(market, dealer) -> Exposure``: asked whenever people are.
+    opens or repeats a case. ``look(market, dealer) -> Exposure``: asked whenever people are. ``who(name)``: equal for
+    equal persons; by default those whose names are spelt alike, where keys are known also those of one key.
     ``state``, ``version``, ``clean``: arrays (markets, dealers); ``clean`` counts steps without event or open case.
     """
 
@@ -44,10 +45,11 @@ class CaseBook:
         look: Callable[[int, str], Exposure],
         markets: int = 1,
         first_market: int = 0,
+        who: Callable[[str], str] = person,
     ):
         escalation.refuse_agents(dealers)
         self.escalation, self.dealers, self.first_market = escalation, tuple(dealers), first_market
-        self._describe, self._look, self._log = describe, look, Recorder(record)
+        self._describe, self._look, self._who, self._log = describe, look, who, Recorder(record)
         shape = (markets, len(self.dealers))
         self.state = np.full(shape, State.NORMAL, np.int8)
         self.version, self.clean, self._asking = (np.zeros(shape, np.int64) for _ in range(3))
@@ -129,7 +131,7 @@ class CaseBook:
         """A decision that arrives at ``step``. One that needs two people waits as a proposal for the second."""
         decision = replace(decision, step=step)
         case = self._find(decision.case)
-        why = why_not(case, decision, self.escalation, self.dealers)
+        why = why_not(case, decision, self.escalation, self.dealers, self._who)
         if case is not None and not why:
             why = self._accept(case, decision)
         if why:
@@ -317,6 +319,10 @@ class CaseBook:
             elif kind == "case":
                 case = Case(**body["case"])
                 self.cases[case.id - 1 : case.id] = [case]
+            elif kind == "decision" and body.get("what") == "proposed":
+                case = self.cases[body["case"] - 1]
+                case.proposal = {name: body[name] for name in Decision.__dataclass_fields__}
+                case.acknowledged = body["step"] if case.acknowledged is None else case.acknowledged
         for case in self.cases:
             m, d = self._place(case)
             self._numbers[m] = max(self._numbers[m], case.number)
@@ -327,6 +333,8 @@ class CaseBook:
                 self._earned[m, d] |= "release" in case.options and self.state[m, d] == State.PROBATION
         for case in self.open:
             self._refresh(case)
+            if case.proposal is not None and case.proposal["version"] != case.version:
+                case.proposal = None
         for m, d in np.argwhere(np.isin(self.state, _UNFREE) & (self._asking == 0)):
             self._ask(step, m, d, Finding("restored", "it was stopped before anybody could be asked"), "", STAY)
 

@@ -122,6 +122,13 @@ def at_work(step: int, delay: int, hours: WorkingHours | None) -> int:
     return step
 
 
+_ARRIVALS = {  # what of a log is an answer that reached the book, whether it was taken or refused
+    "case": ("acknowledged",),
+    "decision": ("proposed", "accepted", "kill"),
+    "refusal": ("acknowledgement", "decision", "kill"),
+}
+
+
 class Replay:
     """Plays recorded answers and faults back at the steps at which they arrived, the refused ones too: no clock.
 
@@ -131,7 +138,7 @@ class Replay:
     def __init__(self, records: Iterable[tuple[str, dict[str, Any]]]):
         self._due: dict[int, list[tuple[str, dict[str, Any]]]] = {}
         for kind, body in records:
-            if kind in ("decision", "refusal", "fault") or (kind == "case" and body["what"] == "acknowledged"):
+            if body.get("what") in _ARRIVALS.get(kind, ()) or (kind == "fault" and "step" in body):
                 self._due.setdefault(body["step"], []).append((kind, body))
 
     def attend(self, book: CaseBook, step: int, drifted: Any = None) -> None:
