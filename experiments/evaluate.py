@@ -17,6 +17,7 @@ from agents.cast import Cast
 from agents.config import Desk
 from agents.policy import Policy
 from experiments import benchmarks, store
+from experiments.config import ExperimentConfig
 from experiments.fan import Fan
 from experiments.governance import Governance
 from experiments.sampled import Sampled
@@ -25,7 +26,7 @@ from marketsim.guardrails.governor import Governor
 from marketsim.measures import attribution
 from marketsim.measures.markouts import HORIZONS, Markouts
 from marketsim.measures.paths import Paths
-from marketsim.scenarios import Overlay
+from marketsim.scenarios import Overlay, overlay
 from marketsim.types import LEDGER, Reason
 
 _REASONS = tuple(prefix + reason.name.lower() for prefix in ("", "soft_") for reason in Reason)  # type: ignore[union-attr]
@@ -40,6 +41,17 @@ class Course:
     scenario: Overlay | None = None
     after: int = 0
     governance: Governance | None = None
+
+    @classmethod
+    def of(cls, desk: ExperimentConfig, policies: Mapping[int, Policy], folder: Path, resume: bool = False) -> Course:
+        """As the file has it. ``folder``: of the design and seed; ``resume``: see ``Governance``."""
+        wanted = desk.evaluate.scenario
+        governance = Governance(desk, policies, folder, resume) if desk.escalation is not None else None
+        if wanted is None:
+            return cls(desk.evaluate.in_a_row, governance=governance)
+        begin = {} if wanted.begin is None else {"begin": wanted.begin}
+        scenario = overlay(wanted.overlay, desk, **begin)
+        return cls(desk.evaluate.in_a_row, scenario, wanted.after, governance)
 
     def overlay(self, episode: int) -> Overlay | None:
         """What goes wrong in a market's episode of this number."""
@@ -56,7 +68,7 @@ def evaluate(
     progress: Callable[[float, str], None] | None = None,
     markets: int = 1000,
     threads: int = 1,
-    course: Course = Course(),  # noqa: B008  it is frozen
+    course: Course = Course(),
 ) -> None:
     """Play ``policies``, agent -> policy, one for every agent, and write the tables of docs/run-folder.md to ``folder``.
 
@@ -226,7 +238,11 @@ class _Played:
             **{f"marked_{h}": self._markouts.lots[h] for h in HORIZONS},
             "inventory_square": self._paths.square, "inventory_product": self._paths.product,
         }  # fmt: skip
-        keys = {"episode": np.repeat(before + number, N), "market": np.repeat(number, N), "dealer": list(self._batch.agents) * M}
+        keys = {
+            "episode": np.repeat(before + number, N),
+            "market": np.repeat(number, N),
+            "dealer": list(self._batch.agents) * M,
+        }
         return pd.DataFrame(keys | {name: values.T.ravel() for name, values in columns.items()})
 
 

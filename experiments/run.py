@@ -93,7 +93,9 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
     episodes, sample = desk.evaluate.episodes, desk.evaluate.sample
     # a network this small is slower on two threads than on one, and much slower on a busy machine
     with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes") as advance:
-        evaluate.evaluate(desk, players(desk, folder), folder, desk.seed, episodes, sample, advance)
+        policies = players(desk, folder)
+        course = evaluate.Course.of(desk, policies, folder, resume)
+        evaluate.evaluate(desk, policies, folder, desk.seed, episodes, sample, advance, course=course)
 
 
 def _conclude(path: Path, experiment: Experiment) -> Run:

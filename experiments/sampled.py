@@ -44,9 +44,7 @@ class Sampled:
 
     def answer(self, step: Step, mid: np.ndarray) -> None:
         """What the step made of it; ``mid``: at its start."""
-        self._steps[-1] |= {
-            name: step.ledger[name].T[:, : self._count].copy() for name in ("hedge", "interventions")
-        }
+        self._steps[-1] |= {name: step.ledger[name].T[:, : self._count].copy() for name in ("hedge", "interventions")}
         requests = self._batch.requests
         table = pd.DataFrame(requests[requests["market"] < self._batch.first_market + self._count])
         winner = table["winner"].to_numpy()

@@ -25,6 +25,7 @@ EXPERIMENT, MANIFEST, SUMMARY, REPORT = "experiment.yaml", "manifest.json", "sum
 # the tables of a design and seed, in the order in which the digest reads them
 TABLES = (
     "training", "episodes", "steps", "requests", "quantiles", "quotes", "benchmarks", "interventions",
+    "drift", "states", "cases",
 )  # fmt: skip
 STRESS = "stress"  # a table and a JSON file in the run's own folder
 PACKAGES = ("dealer-marketsim", "numpy", "numba", "scipy", "pydantic", "torch", "pandas", "pyarrow")

@@ -9,7 +9,6 @@ head that is kept elsewhere shows that. Tamper-evident, never tamper-proof. Ther
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,11 @@ from typing import Any
 
 from marketsim.guardrails.canonical import canonical, parse
 from marketsim.yaml_text import InputError
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 KINDS = ("configuration", "state", "case", "acknowledgement", "decision", "refusal", "fault")
 ON_DISK = {
@@ -34,11 +38,12 @@ class Audit:
     """The audit file of a run, open for appending. ``head``: hash of the last row; ``rows``: how many there are.
 
     An existing file is verified and continued; InputError where its chain is broken or another process is writing it.
+    ``durable`` False: rows are on the disk when it is closed, for runs that can be played again to the same rows.
     What follows the last whole row, which is what kill -9 or a power cut leaves, is cut off, and a row says so.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, durable: bool = True):
+        self.path, self._durable = Path(path), durable
         self.head, self.rows = GENESIS, 0
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -63,7 +68,7 @@ class Audit:
         try:
             if os.write(self._file, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            if kind in ON_DISK:
+            if self._durable and kind in ON_DISK:
                 os.fsync(self._file)
         except OSError:
             os.ftruncate(self._file, self._size)
@@ -82,6 +87,8 @@ class Audit:
         self.close()
 
     def _lock(self) -> None:
+        if fcntl is None:  # Windows: two writers are not noticed here, the chain will show them
+            return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from marketsim.guardrails import streams
+from marketsim.guardrails.identity import fold as person
 from marketsim.guardrails.options import SafeDefault
 from marketsim.model import NAME, Listed, Model, Probability
 
 Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
 MAX_APPROVERS = 16  # the operators' draws are indexed by 64 * case + 4 * approver
-
-
-def person(name: str) -> str:
-    """A name or role without what spelling it otherwise changes: case, accents, spaces, punctuation."""
-    return "".join(c for c in unicodedata.normalize("NFKD", name).casefold() if c.isalnum())
 
 
 class Approver(Model):

@@ -11,7 +11,7 @@ Its clock is the number of steps since it was made; states, detectors and cases 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from marketsim.guardrails.calibration import Calibration
 from marketsim.guardrails.case import Case, Exposure, Finding
 from marketsim.guardrails.cases import CaseBook
 from marketsim.guardrails.drift import Detector
-from marketsim.guardrails.escalation import Escalation
+from marketsim.guardrails.escalation import Escalation, person
 from marketsim.guardrails.options import predicted_costs
 from marketsim.guardrails.recorder import Record
 from marketsim.guardrails.states import Event, State
@@ -68,7 +68,7 @@ class Governor:
     """Governs the dealers of ``calibrations``, agent -> calibration of its frozen policy.
 
     ``record(kind, body)``: the audit log. ``operator``: who answers. ``drifted``: the step from which the market is
-    another one, as an experiment knows; scripted operators judge by it.
+    another one, as an experiment knows; scripted operators judge by it. ``who``: the person of a name, see ``CaseBook``.
     """
 
     def __init__(
@@ -79,12 +79,13 @@ class Governor:
         record: Record,
         operator: Operator,
         drifted: float = np.inf,
+        who: Callable[[str], str] = person,
     ):
         self.batch, self.agents, self.step = batch, tuple(calibrations), 0
         self.names = tuple(batch.agents[agent] for agent in self.agents)
         self._operator, self._drifted = operator, drifted
         self.book = CaseBook(
-            escalation, self.names, record, self._describe, self._look, batch.markets, batch.first_market
+            escalation, self.names, record, self._describe, self._look, batch.markets, batch.first_market, who
         )
         shape = (batch.markets, len(self.agents))
         self._watches = [self._watch(agent, calibrations[agent], escalation) for agent in self.agents]
@@ -95,6 +96,9 @@ class Governor:
         self._events = [np.full(shape, Event.NOTHING) for _ in range(3)]
         self._breaches = [self._severity(agent) for agent in self.agents]
         self.alarms: list[tuple[int, int, str, str, float]] = []  # step, market, dealer, leading stream, level
+        self.occupation: list[
+            np.ndarray
+        ] = []  # of each step: (states, dealers), the share of the markets in each state
 
     def _watch(self, agent: int, calibration: Calibration, escalation: Escalation) -> _Watch:
         streams = Streams(self.batch, agent, escalation.watch)
@@ -130,6 +134,7 @@ class Governor:
             orders = orders | np.where(self._closing[:, d], int(Order.FLATTEN), 0)
             self.batch.order(agent, orders | np.where(self._halving[:, d], int(Order.HALVE), 0))
         self._halving[:] = False
+        self.occupation.append(np.stack([(self.book.state == state).mean(axis=0) for state in State]))
 
     def after(self, step: Step) -> None:
         """A step has executed: what it says becomes the events of the next."""
