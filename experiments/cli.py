@@ -125,6 +125,99 @@ def policy_map(
 
 
 @app.command()
+def inbox(
+    folder: Folder,
+    acknowledge: Annotated[int | None, typer.Option(metavar="CASE", help="Say that this case has been seen.")] = None,
+    who: Annotated[str, typer.Option("--as", metavar="NAME", help="Who has seen it.")] = "",
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Show the cases of a run that wait for people."""
+    from experiments.desk import inbox
+    from experiments.desk.case import lines
+
+    if acknowledge is not None:
+        print(inbox.acknowledge(folder, acknowledge, who, key))
+        return
+    waiting = inbox.inbox(folder)
+    if json:
+        _print_json(waiting)
+    else:
+        print("\n".join([line for case in waiting["cases"] for line in lines(case)] or ["no case is open"]))
+        print(waiting["identity"])
+
+
+@app.command()
+def decide(
+    folder: Folder,
+    case: Annotated[int, typer.Argument(metavar="CASE")],
+    option: Annotated[str, typer.Argument(metavar="OPTION")],
+    who: Who,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept with the decision.")],
+    key: Key = None,
+) -> None:
+    """Choose one of the options of a case."""
+    from experiments.desk.decide import decide
+
+    print(decide(folder, case, option, who, reason, key))
+
+
+@app.command()
+def kill(
+    folder: Folder,
+    who: Who,
+    dealer: Annotated[str | None, typer.Option(metavar="NAME", help="This dealer alone.")] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "no reason given",
+    key: Key = None,
+) -> None:
+    """Stop a dealer of a run, or all of them. Anyone may."""
+    from experiments.desk.kill import kill
+
+    print(kill(folder, who, reason, dealer, key))
+
+
+keys = typer.Typer(help="Make the key that an approver signs with.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command("new")
+def new_key(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Write NAME.key, which nobody else may read."""
+    from experiments.desk.keys import new
+
+    path, fingerprint = new(name)
+    print(f"{path}: fingerprint {fingerprint}")
+
+
+audit = typer.Typer(help="Verify a run's audit file, or have it told in sentences.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+AuditFile = Annotated[Path, typer.Argument(metavar="RUN|FILE", help="The folder of a run, or an audit file.")]
+
+
+@audit.command()
+def verify(
+    file: AuditFile,
+    head: Annotated[str | None, typer.Option(metavar="HASH", help="The head that was kept elsewhere.")] = None,
+) -> None:
+    """Say whether the file is as it was written; exit code 1 where it is not."""
+    from experiments.audit import verify
+
+    verdict = verify(file, head)
+    print(verdict.sentence) if verdict.consistent else _fail(f"{file}: {verdict.sentence}", 1)
+
+
+@audit.command()
+def show(
+    file: AuditFile,
+    case: Annotated[int | None, typer.Option(metavar="N", help="This case alone.")] = None,
+) -> None:
+    """Tell what happened, a sentence a row."""
+    from experiments.audit import show
+
+    print("\n".join(show(file, case)))
+
+
+@app.command()
 def bench(
     which: Annotated[str, typer.Argument(metavar="[engine|train|start|audit|drift]")] = "engine", json: Json = False
 ) -> None:

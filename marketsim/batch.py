@@ -86,6 +86,7 @@ class MarketBatch:
         self._market = np.zeros((AHEAD + 2 * ring, M))
         self._dealer = np.zeros((LOSSES + int(tables.dealers["window"].max()), N, M))
         self._params = tables.market.copy()  # what changes during a run: how the feed is
+        self._limits_digest = self._digest_limits()
         self._key = np.zeros(M, dtype=np.uint64)
         self._observation = np.zeros((N, max(self.widths), M), dtype=np.float32)  # transposed views go outside
         self._ledger = np.zeros((len(LEDGER), N, M))
@@ -322,8 +323,9 @@ class MarketBatch:
             raise RuntimeError("the limits are not those that the episode began with: somebody wrote into their table")
 
     def _digest_limits(self) -> bytes:
-        """Of every limit, which nobody changes during an episode."""
-        return hashlib.sha256(b"".join(self.tables.dealers[name].tobytes() for name, _ in LIMITS)).digest()
+        """Of every limit, the desk's too, which nobody changes during an episode."""
+        levels = [self.tables.dealers[name] for name, _ in LIMITS] + [self._params["desk_position"]]
+        return hashlib.sha256(b"".join(level.tobytes() for level in levels)).digest()
 
     # --- what an overlay does to the market between two steps --------------------------------------
 

@@ -360,7 +360,7 @@ class Limits(Model):
     hedge: HedgeLimit | None = None
     slippage: SlippageLimit | None = None
     widen: NonNegative = 1.0
-    pace: Positive | None = None
+    pace: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 
 
 class DeskLimits(Model):

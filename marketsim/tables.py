@@ -248,7 +248,7 @@ def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.nda
     row["best_price"] = any(isinstance(s.choice, BestPrice) for s in m.segments)
     row["rival_markup"] = any("rival_markup" in d.observation for d in config.dealers)
     row["feed"] = any(d.limits.feed is not None for d in config.dealers)
-    row["desk_position"] = _level(config.desk and config.desk.position.hard)
+    row["desk_position"] = math.floor(config.desk.position.hard) if config.desk else UNLIMITED
     row["dt"] = m.dt
     row["move_sd"] = move_sd(config, path)
     if not isinstance(m.price, Replay):
@@ -309,7 +309,7 @@ _LASTING = {"loss": Reason.LOSS, "drawdown": Reason.DRAWDOWN}  # limits in force
 _STATE = {**_LASTING, "rolling_loss": Reason.ROLLING_LOSS, "time_at_limit": Reason.TIME_AT_LIMIT, "feed": Reason.FEED}
 
 
-def _limits(row: Any, limits: Limits, config: MarketConfig, sd: float) -> float:
+def _limits(row: np.void, limits: Limits, config: MarketConfig, sd: float) -> float:
     """Write a dealer's limits into its row; return its position limit in lots."""
     band, position, feed, hedge = limits.markup, limits.position, limits.feed, limits.hedge
     row["band_low"], row["band_high"] = (band.low, band.high) if band else (-UNLIMITED, UNLIMITED)

@@ -15,7 +15,7 @@ from test_run import TINY
 import experiments
 from experiments import stress
 from experiments.config import load
-from experiments.evaluate import evaluate, outcomes
+from experiments.evaluate import Course, evaluate, outcomes
 from experiments.players import players
 from marketsim import scenarios
 
@@ -98,9 +98,9 @@ def test_a_scenario_is_evaluated_like_a_market(run, tmp_path):
     desk = load(RUN).base
     policies = players(desk, run.path / "base" / "1")
     drought = scenarios.overlay("drought", desk)
-    evaluate(desk, policies, tmp_path, desk.seed, 50, 5, scenario=drought)
+    evaluate(desk, policies, tmp_path, desk.seed, 50, 5, course=Course(scenario=drought))
     assert {path.stem for path in tmp_path.iterdir()} == {
-        "episodes", "steps", "requests", "quantiles", "interventions"
+        "episodes", "steps", "requests", "quantiles", "interventions", "quotes", "benchmarks"
     }  # fmt: skip
     table = outcomes(desk, policies, desk.seed, 50, drought, markets=7)
     pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "episodes.parquet"))

@@ -8,7 +8,7 @@ from twin.step import TwinMarket
 from twin.strategies import configs, of_market, random_play
 
 import marketsim
-from marketsim.types import LEDGER, REQUEST
+from marketsim.types import LEDGER, REQUEST, Reason
 
 COUNTS = ("bought", "sold", "hedge", "requested", "won", "asked", "interventions")  # whole numbers
 FIGURES = ("markup", "cover")  # of a request; its other fields are events
@@ -43,8 +43,48 @@ def test_every_pair_of_limits_acts_as_in_the_twin(on_loss, on_position):
     check_episode(config, config, range(20), seed=3, episode=4, play=5)
 
 
+@pytest.mark.parametrize("on_breach", ["reject", "reduce_only", "flatten", "widen", "halt"])
+def test_all_limits_together_act_as_in_the_twin(on_breach):
+    """Every limit of two dealers so tight that each acts in some step, under a desk and orders from outside."""
+
+    def responding(**levels):
+        return {name: level | {"on_breach": on_breach} for name, level in levels.items()}
+
+    held = "clip" if on_breach in ("halt", "widen") else on_breach
+    on_quotes = {"on_breach": "reject" if on_breach == "reject" else "clip"}
+    venue = {"half_spread": 0.1, "slope": 0.05, "impact": 0.05, "fee": 0.02}
+    limits = {
+        "markup": {"low": 0.0, "high": 0.9} | on_quotes,
+        "size": {"hard": 4},
+        "position": {"soft": 2, "hard": 5, "on_breach": held},
+        "worst_case": {"hard": 6.5},
+        "hedge": {"hard": 2} | on_quotes,
+        "slippage": {"hard": 0.24} | on_quotes,
+        "widen": 0.5,
+        "pace": 2,
+    }
+    tight = responding(
+        loss={"soft": 2.3, "hard": 9.1},
+        rolling_loss={"steps": 3, "soft": 1.3, "hard": 4.1},
+        drawdown={"soft": 2.1, "hard": 8.3},
+        feed={"jump": 2.4, "frozen": 2},
+        time_at_limit={"level": 3, "soft": 1, "hard": 2},
+    )
+    action = {"kind": "skew", "half_spread": [0.0, 1.0], "skew_max": 1.0, "hedge": 5}
+    clients = {"name": "clients", "sizes": [1, 2, 5], "rates": [0.5, 0.3, 0.3], "panel": 2}
+    config = {
+        "market": {"steps": 24, "venue": venue, "segments": [clients]},
+        "dealers": [
+            {"name": "free", "count": 2, "action": action, "limits": limits},
+            {"name": "tight", "action": action, "limits": limits | tight},
+        ],
+        "desk": {"dealers": ["free", "tight"], "position": {"hard": 7}},
+    }
+    assert check_episode(config, config, range(20), seed=3, episode=4, play=6) == ~Reason(0)
+
+
 def check_episode(config, written, markets, seed, episode, play):
-    """Play an episode in both; ``written`` is the experiment as the engine reads it."""
+    """Play an episode in both; ``written`` is the experiment as the engine reads it. Returns the reasons met."""
     batch = marketsim.MarketBatch(
         marketsim.load_config(written), markets=len(markets), seed=seed, first_market=markets[0], record=True
     )
@@ -52,17 +92,24 @@ def check_episode(config, written, markets, seed, episode, play):
     check_observation(batch.reset(episode=episode), [twin.observe() for twin in twins])
     check_state(batch.state, twins)
 
-    for actions, quotes in random_play(config, len(markets), play):
+    met = Reason(0)
+    for actions, quotes, governing in random_play(config, len(markets), play):
+        governing.of_batch(batch)
+        for m, twin in enumerate(twins):
+            governing.of_market(m, twin)
         step = batch.step(actions, quotes=quotes)
         done = [twin.step(of_market(m, actions, quotes)) for m, twin in enumerate(twins)]
         check_requests(batch.requests, [request for market in done for request in market.requests])
         check_ledger(step.ledger, [market.ledger for market in done])
         check_state(batch.state, twins)
         np.testing.assert_array_equal(step.reasons, [market.reasons for market in done], err_msg="reasons")
+        np.testing.assert_array_equal(step.warnings, [market.warnings for market in done], err_msg="warnings")
         np.testing.assert_array_equal(step.terminated, [market.terminated for market in done], err_msg="terminated")
         np.testing.assert_array_equal(step.truncated, twins[0].t == twins[0].steps, err_msg="truncated")
         close(step.reward, [market.reward for market in done], 1e-5, "reward")
         check_observation(step.observation, [market.observation for market in done])
+        met |= Reason(int(np.bitwise_or.reduce(step.reasons, axis=None)))
+    return met
 
 
 def with_replay_in_a_file(config, folder):

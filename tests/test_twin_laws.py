@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twin import requests
+from twin.by_hand import NONE, ledger_of, market_of, quote
 from twin.cells import lambert_w
 from twin.prices import move_sd
 from twin.step import TwinMarket
@@ -15,39 +16,6 @@ from twin.strategies import configs, of_market, random_play
 
 from marketsim.rng import draw
 from marketsim.types import ASK, BID, LEDGER, Reason
-
-NONE = math.nan
-
-
-def market_of(*dealers, bid=0.0, ask=0.0, size=1, drift=0.0, informed=None, episode=0, **rules):
-    """One cell a side, F moving by ``drift`` each step, clients who take any price, a request where a rate is 1."""
-    segment = {
-        "name": "clients",
-        "sizes": [size],
-        "rates": {"bid": [bid], "ask": [ask]},
-        "choice": {"kind": "best_price", "reservation": {"kind": "none"}},
-    }
-    if informed:
-        segment["informed"] = informed
-    market = {
-        "steps": 3,
-        "price": {"kind": "brownian", "mid": 100.0, "volatility": 0.0, "drift": drift},
-        "arrivals": {"kind": "bernoulli"},
-        "segments": [segment],
-        "reference": 1.0,
-    }
-    named = [{"name": f"dealer_{i}", **dealer} for i, dealer in enumerate(dealers or [{}])]
-    return TwinMarket({"market": market | rules, "dealers": named}, seed=0, episode=episode, market=0)
-
-
-def quote(bid, ask, hedge=0.0):
-    """What a price-driven dealer gives in a market of one segment and size."""
-    return [[[bid]], [[ask]]], hedge
-
-
-def ledger_of(step, dealer=0):
-    return {term: amount for term, amount in step.ledger[dealer].items() if amount}
-
 
 # --- by hand -------------------------------------------------------------------------------------------------------
 
@@ -89,45 +57,6 @@ def test_hedge_by_hand():
     assert step.reward == [5.25 - 2.625 - 0.75]
 
 
-def test_position_limit_refuses_a_request_by_hand():
-    """A lot more would be one too many: the better quote is not given, and the other dealer trades."""
-    market = market_of({"limits": {"position": {"hard": 1}}}, {}, bid=1.0, size=2)
-    step = market.step([quote(0.0, NONE), quote(0.5, NONE)])
-    assert market.inventory == [0.0, 2.0]
-    assert step.reasons == [Reason.POSITION, 0]
-    assert [ledger["interventions"] for ledger in step.ledger] == [1, 0]
-    assert step.requests[0]["asked"] == 2 and math.isnan(step.requests[0]["cover"])
-
-
-def test_loss_stop_flattens_by_hand():
-    """10 lots lose 10 in the first step, above 5: the second sells them, the third has nothing left to sell."""
-    market = market_of({"limits": {"loss": {"hard": 5.0}}}, bid=1.0, drift=-1.0)
-    market.step([quote(NONE, NONE, hedge=10)])
-    assert market.inventory == [10.0]
-    step = market.step([quote(0.0, 0.0, hedge=2)])
-    assert market.inventory == [0.0] and step.ledger[0]["hedge"] == -10
-    assert step.reasons == [Reason.LOSS | Reason.HEDGE] and step.requests[0]["winner"] == -1
-    step = market.step([quote(0.0, 0.0)])
-    assert step.reasons == [Reason.LOSS] and step.reward == [0.0]
-
-
-def test_limits_act_one_after_another_by_hand():
-    """Under `reject` the loss stop takes the hedge of -2 away; full at 2, `flatten` gives it back: changed twice."""
-    limits = {"loss": {"hard": 1.0, "on_breach": "reject"}, "position": {"hard": 2, "on_breach": "flatten"}}
-    market = market_of({"limits": limits}, drift=-1.0)
-    market.step([quote(NONE, NONE, hedge=2)])
-    step = market.step([quote(0.0, 0.0, hedge=-2)])
-    assert market.inventory == [0.0] and step.reasons == [Reason.LOSS | Reason.HEDGE]
-
-
-def test_a_broken_policy_is_still_flattened_by_hand():
-    """An action with NaN hedges 0; the loss stop makes that a sale of what is held, and counts it."""
-    market = market_of({"limits": {"loss": {"hard": 1.0}}}, drift=-1.0)
-    market.step([quote(NONE, NONE, hedge=2)])
-    step = market.step([[math.nan, 0.0, 0.0]])
-    assert market.inventory == [0.0] and step.reasons == [Reason.NON_FINITE | Reason.LOSS | Reason.HEDGE]
-
-
 @pytest.mark.parametrize(("drift", "accuracy", "side"), [(1, 1, ASK), (1, 0, BID), (-1, 1, BID), (-1, 0, ASK)])
 def test_informed_client_replaces_the_side_by_hand(drift, accuracy, side):
     """Whichever side the request would have had, a client who knows buys before a rise and sells before a fall."""
@@ -155,27 +84,6 @@ def test_ruin_ends_quoting_but_not_marking_by_hand():
     second = market.step([quote(0.0, 0.0, hedge=-10)])
     assert (second.reward, second.terminated, second.reasons) == ([0.0], [True], [0])
     assert ledger_of(second) == {"inventory": -10.0, "requested": 1, "asked": 1}
-
-
-def test_markup_band_by_hand():
-    """Clipped, the quote of 0 becomes 0.5 and wins; rejected, it is withdrawn. Either way it is counted once."""
-    for on_breach, winner, markup in (("clip", 0, 0.5), ("reject", 1, 1.0)):
-        band = {"markup": {"low": 0.5, "high": 2.0, "on_breach": on_breach}}
-        step = market_of({"limits": band}, {}, bid=1.0).step([quote(0.0, 3.0), quote(1.0, 1.0)])
-        assert (step.requests[0]["winner"], step.requests[0]["markup"]) == (winner, markup)
-        assert step.reasons == [Reason.MARKUP, 0]
-
-
-def test_reduce_only_at_the_limit_by_hand():
-    """Full at 2: it may not buy, may sell, and its hedge may only shrink the position."""
-    position = {"position": {"hard": 2, "on_breach": "reduce_only"}}
-    market = market_of({"limits": position}, bid=1.0, ask=1.0)
-    market.step([quote(NONE, NONE, hedge=2)])
-    step = market.step([quote(0.0, NONE, hedge=1)])
-    assert market.inventory == [2.0] and step.reasons == [Reason.HEDGE | Reason.POSITION]
-    step = market.step([quote(NONE, 0.0, hedge=-5)])
-    assert market.inventory == [0.0] and step.ledger[0]["hedge"] == -2
-    assert step.reasons == [Reason.HEDGE | Reason.POSITION]  # flat again, a sale would open a position
 
 
 def test_action_maps_by_hand():
@@ -235,7 +143,8 @@ def test_observations_by_hand():
 def test_ledger_and_lots(config, play):
     """d(cash + q*S) = spread + inventory - hedge_cost - fees, and every lot that moves was traded by somebody."""
     market = TwinMarket(config, seed=1, episode=0, market=5)
-    for actions, quotes in random_play(config, 1, play):
+    for actions, quotes, governing in random_play(config, 1, play):
+        governing.of_market(0, market)
         before = [(d.cash, d.inventory, d.inventory * market.mid) for d in market.dealers]
         step = market.step(of_market(0, actions, quotes))
         for dealer, ledger, (cash, lots, value) in zip(market.dealers, step.ledger, before, strict=True):
@@ -260,7 +169,8 @@ def test_clients_and_prices_do_not_depend_on_actions(config):
     seen = []
     for play in (1, 2):
         market, history = TwinMarket(config, seed=3, episode=1, market=2), []
-        for actions, quotes in random_play(config, 1, play):
+        for actions, quotes, governing in random_play(config, 1, play):
+            governing.of_market(0, market)
             step = market.step(of_market(0, actions, quotes))
             history.append(
                 (market.exogenous, [(r["number"], r["segment"], r["side"], r["size"]) for r in step.requests])

@@ -157,7 +157,7 @@ def stay_in_force(d, i, dealer, orders, reasons, lo, n):
 
 
 @stage
-def approve_hedge(p, d, inventory, limit, desk, orders, fired, hedge, asked, reasons, n):
+def approve_hedge(p, d, inventory, alive, limit, desk, orders, fired, hedge, asked, reasons, n):
     """The hedge that is let through. In: what was asked; orders, position, desk, slippage and size hold it, in this order.
 
     Out: ``hedge``; ``limit``, the position limit in force; ``desk`` with the approved hedge in it. ``asked`` is scratch.
@@ -188,6 +188,8 @@ def approve_hedge(p, d, inventory, limit, desk, orders, fired, hedge, asked, rea
             h = 0.0 if orders[j] & _NO_HEDGE else h
             h = np.rint(-0.5 * q) if orders[j] & _HALVE else h
             hedge[j] = flat if orders[j] & _FLATTEN else h
+    for j in range(n):
+        hedge[j] *= alive[j]
     if d.position_hard < np.inf:
         rejects = d.position_on_breach == _REJECT
         for j in range(n):
@@ -249,9 +251,8 @@ def approve(
     fired = stay_in_force(d, i, dealer, orders, reasons, lo, n)
     for j in range(n):
         reasons[j] |= _NOTHING if finite[j] > 0.0 else _NON_FINITE
-    for j in range(n):
-        hedge[j] *= alive[j]
-    fired = approve_hedge(p, d, dealer[INVENTORY, i, lo : lo + n], limit, desk, orders, fired, hedge, value, reasons, n)
+    inventory = dealer[INVENTORY, i, lo : lo + n]
+    fired = approve_hedge(p, d, inventory, alive, limit, desk, orders, fired, hedge, value, reasons, n)
     for j in range(n):
         quoting[j] = alive[j] * finite[j]
     if fired & _NO_QUOTES:

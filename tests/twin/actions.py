@@ -2,7 +2,7 @@
 
 import math
 
-from marketsim.types import BID
+from marketsim.types import ASK, BID
 
 DEFAULT = {"kind": "ladder", "markup": [0.0, 2.0], "hedge": "fraction"}
 
@@ -34,6 +34,12 @@ def from_quotes(markups, hedge, cells):
     given = [float(markups[cell.side][cell.segment][cell.bucket]) for cell in cells]
     hedge = float(hedge)
     return [m if math.isfinite(m) else None for m in given], float(round(hedge)) if math.isfinite(hedge) else 0.0
+
+
+def from_the_mid(markups, cells, error):
+    """Markups around a price that is wrong by ``error``, as clients meet them: measured from the mid."""
+    shift = {BID: -error, ASK: error}
+    return [None if m is None else m + shift[cell.side] for m, cell in zip(markups, cells, strict=True)]
 
 
 def on_range(x, bounds):

@@ -32,8 +32,8 @@ class Memory:
     def see_rival_markup(self, markup, reference):
         self.rival_markup += RECENT * (ratio(markup, reference) - self.rival_markup)
 
-    def end_step(self, ledger, asked_to_sell, asked_to_buy, mids, sd):
-        """``asked_to_sell``: requests on the ask side; ``mids``: S_0 to the S that ends this step."""
+    def end_step(self, ledger, asked_to_sell, asked_to_buy, mids, seen_move, sd):
+        """``asked_to_sell``: requests on the ask side; ``mids``: S_0 to the S that ends this step; ``seen_move``: the feed's."""
         self.trades.append((ledger["bought"] - ledger["sold"], ledger["bought"] + ledger["sold"]))
         gain = lots = 0.0
         if len(self.trades) >= MARKOUT_STEPS:
@@ -41,7 +41,7 @@ class Memory:
             gain = net * (mids[-1] - mids[-1 - MARKOUT_STEPS])
         self.gain += RECENT * (gain - self.gain)
         self.lots += RECENT * (lots - self.lots)
-        self.variance += RECENT * (ratio(mids[-1] - mids[-2], sd) ** 2 - self.variance)
+        self.variance += RECENT * (ratio(seen_move, sd) ** 2 - self.variance)
         self.asked += RECENT * (ledger["asked"] - self.asked)
         self.imbalance += RECENT * (asked_to_sell - asked_to_buy - self.imbalance)
         self.won += RECENT * (ledger["won"] - self.won)
@@ -49,13 +49,13 @@ class Memory:
 
 def observation(name, market, dealer):
     """One named observation of a dealer at the market's present step."""
-    memory, sd, mids = dealer.memory, market.sd, market.mids
+    memory, sd, seen = dealer.memory, market.sd, market.feed.seen
     position_scale = dealer.limits.position if math.isfinite(dealer.limits.position) else 20.0
     money_scale = position_scale * (sd * math.sqrt(market.steps) if sd else 1.0)
     rivals = [other.inventory for other in market.dealers if other is not dealer]
 
     def mid_move(k):
-        return ratio(mids[-1] - mids[max(len(mids) - 1 - k, 0)], sd * math.sqrt(k))
+        return ratio(seen[-1] - seen[max(len(seen) - 1 - k, 0)], sd * math.sqrt(k))
 
     catalogue = {
         "time_left": lambda: (market.steps - market.t) / market.steps,

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 
 from marketsim.rng import draw
-from marketsim.types import BID, LEDGER, Reason
+from marketsim.types import BID, LEDGER, Order, Reason
 from twin import actions, observations, requests
 from twin.cells import cells_of
-from twin.limits import Limits
+from twin.feed import Feed
+from twin.limits import Desk, Limits
 from twin.prices import exogenous, move_sd
 from twin.rewards import Facts, reward
 
@@ -28,19 +29,20 @@ class Step:
     terminated: list = field(default_factory=list)
     ledger: list = field(default_factory=list)
     reasons: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
     requests: list = field(default_factory=list)
 
 
 class Dealer:
     """One dealer: its settings, its account, and what it does in the present step."""
 
-    def __init__(self, name, settings, market, expected_requests):
+    def __init__(self, name, settings, limits, expected_requests):
         self.name = name
         self.action = {**actions.DEFAULT, **settings.get("action", {})}
         self.reward = settings.get("reward", ["pnl"])
         names = settings.get("observation", "default")
         self.observation = observations.DEFAULT if names == "default" else names
-        self.limits = Limits(settings.get("limits", {}), market["inventory_limit"])
+        self.limits = limits
         self.memory = observations.Memory(expected_requests)
         self.inventory = self.cash = 0.0
         self.won_lots = self.requested_lots = 0.0
@@ -50,25 +52,26 @@ class Dealer:
         """The loss since reset."""
         return -(self.cash + self.inventory * mid)
 
-    def begin_step(self, action, cells, mid):
-        """Act, under the guardrails."""
+    def begin_step(self, action, cells, mid, feed):
+        """Act, under the guardrails; ``markups`` are those that clients meet, measured from the mid."""
         self.ledger = dict.fromkeys(LEDGER, 0.0)
         self.asked_to_sell = self.asked_to_buy = 0
         self.loss_before = self.loss(mid)
         self.rewarded = not self.terminated
-        self.reasons = Reason(0)
         self.markups, self.hedge = [None] * len(cells), 0.0
         if self.terminated:
+            self.limits.reasons = self.limits.warnings = Reason(0)
             return
+        self.limits.begin_step(self.inventory, self.loss_before, feed)
         if isinstance(action, tuple):
             self.markups, self.hedge = actions.from_quotes(*action, cells)
         elif (asked_for := actions.from_action(self.action, action, cells, self.inventory)) is not None:
             self.markups, self.hedge = asked_for
         else:
-            self.reasons |= Reason.NON_FINITE
-        self.markups, self.hedge, self.reasons = self.limits.approve(
-            self.markups, self.hedge, self.inventory, self.loss_before, self.reasons
-        )
+            self.limits.reasons |= Reason.NON_FINITE
+        self.hedge = self.limits.approve_hedge(self.hedge, self.inventory)
+        approved = self.limits.approve_quotes(self.markups, cells)
+        self.markups = actions.from_the_mid(approved, cells, feed.price - mid)
 
     def trade_at_venue(self, lots, mid, venue):
         cost, fee = venue["half_spread"] * abs(lots) + venue["slope"] * lots**2, venue["fee"] * abs(lots)
@@ -78,7 +81,7 @@ class Dealer:
         self.ledger["hedge_cost"] += cost
         self.ledger["fees"] += fee
 
-    def be_asked(self, cell):
+    def be_asked(self, cell, cells):
         """A request reaches the dealer: its quote, or None."""
         self.ledger["asked"] += 1
         self.ledger["requested"] += cell.size
@@ -88,8 +91,7 @@ class Dealer:
         else:
             self.asked_to_sell += 1
         markup = self.markups[cell.index]
-        if markup is not None and not self.limits.let_through(self.inventory, cell.signed_size):
-            self.reasons |= Reason.POSITION
+        if markup is not None and not self.limits.let_through(cell, self.inventory, self.markups, cells):
             return None
         return markup
 
@@ -124,12 +126,21 @@ class TwinMarket:
         ]
         self.cells = cells_of(rules, len(named))
         expected = sum(cell.rate * cell.panel / len(named) for cell in self.cells)
-        self.dealers = [Dealer(name, settings, rules, expected) for name, settings in named]
+        self.sd = move_sd(rules["price"], self.dt)
+        self.dealers = []
+        for name, settings in named:
+            limits = Limits(settings.get("limits", {}), rules["inventory_limit"], self.venue, self.sd)
+            self.dealers.append(Dealer(name, settings, limits, expected))
+        if "desk" in config:
+            blocks = config["desk"].get("dealers") or [settings["name"] for settings in config["dealers"]]
+            members = [d for d, (_, settings) in zip(self.dealers, named, strict=True) if settings["name"] in blocks]
+            for dealer in members:
+                dealer.limits.desk = Desk(config["desk"]["position"]["hard"], members)
 
         ahead = max([1] + [cell.informed["lead"] for cell in self.cells if cell.informed])
         self.F, self.regimes = exogenous(rules["price"], self.dt, self.steps + ahead - 1, self.u)
-        self.sd = move_sd(rules["price"], self.dt)
         self.t, self.impact, self.mids = 0, 0.0, [self.F[0]]
+        self.feed = Feed(self.mid)
 
     @property
     def mid(self):
@@ -147,6 +158,10 @@ class TwinMarket:
     def cash(self):
         return [dealer.cash for dealer in self.dealers]
 
+    def order(self, agent, orders):
+        """Hold a dealer to these orders from outside, until changed."""
+        self.dealers[agent].limits.outside = Order(orders)
+
     def observe(self):
         """For each dealer the list of its observations, float32."""
         return [
@@ -160,8 +175,7 @@ class TwinMarket:
             raise ValueError("the episode is over")
         mid, done = self.mid, Step()
         for dealer, action in zip(self.dealers, chosen, strict=True):
-            dealer.begin_step(action, self.cells, mid)
-        for dealer in self.dealers:
+            dealer.begin_step(action, self.cells, mid, self.feed)
             dealer.trade_at_venue(dealer.hedge, mid, self.venue)
         for r, cell in requests.arrivals(self.arrivals, self.cells, self.u, self.t):
             done.requests.append(self.serve(r, cell))
@@ -169,6 +183,7 @@ class TwinMarket:
         self.impact += self.venue["impact"] * sum(dealer.hedge for dealer in self.dealers)
         self.t += 1
         self.mids.append(self.exogenous + self.impact)
+        self.feed.end_step(self.mids)
         for dealer in self.dealers:
             self.end_step(dealer, done)
         done.observation = self.observe()
@@ -180,7 +195,7 @@ class TwinMarket:
         side = requests.side_asked(cell, informed, self.F, self.u, self.t, r)
         cell = next(c for c in self.cells if (c.segment, c.side, c.bucket) == (cell.segment, side, cell.bucket))
         asked = requests.panel(cell.panel, len(self.dealers), self.u, self.t, r)
-        quotes = {i: quote for i in asked if (quote := self.dealers[i].be_asked(cell)) is not None}
+        quotes = {i: quote for i in asked if (quote := self.dealers[i].be_asked(cell, self.cells)) is not None}
         winner = requests.winner(cell.choice, quotes, self.u, self.t, r)
         cover = min((markup for i, markup in quotes.items() if i != winner), default=None)
         for i in asked:
@@ -208,7 +223,7 @@ class TwinMarket:
         before, mid = self.mids[-2:]
         ledger, held, last = dealer.ledger, dealer.inventory, self.t == self.steps
         ledger["inventory"] = held * (mid - before)
-        ledger["interventions"] = int(dealer.reasons).bit_count()
+        ledger["interventions"] = int(dealer.limits.reasons).bit_count()
         if last and self.liquidate:
             dealer.trade_at_venue(-held, mid, self.venue)
         facts = Facts(
@@ -223,8 +238,9 @@ class TwinMarket:
             requested_lots=dealer.requested_lots,
         )
         dealer.terminated = dealer.terminated or not facts.loss_after <= self.ruin
-        dealer.memory.end_step(ledger, dealer.asked_to_sell, dealer.asked_to_buy, self.mids, self.sd)
+        dealer.memory.end_step(ledger, dealer.asked_to_sell, dealer.asked_to_buy, self.mids, self.feed.move, self.sd)
         done.reward.append(reward(dealer.reward, facts) if dealer.rewarded else 0.0)
         done.terminated.append(dealer.terminated)
         done.ledger.append(ledger)
-        done.reasons.append(int(dealer.reasons))
+        done.reasons.append(int(dealer.limits.reasons))
+        done.warnings.append(int(dealer.limits.warnings))

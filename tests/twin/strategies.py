@@ -5,10 +5,12 @@ of arithmetic; everything else is drawn from short lists of plain numbers, so th
 """
 
 import random
+from dataclasses import dataclass, field
 
 import numpy as np
 from hypothesis import strategies as st
 
+from marketsim.types import Order
 from twin import actions, observations
 from twin.rewards import TERMS
 from twin.step import TwinMarket
@@ -110,22 +112,43 @@ def limits(draw, inventory_limit):
     def block(**items):
         return draw(maybe(st.just(present(**items))))
 
-    position = draw(any_of(*(hard for hard in (1, 3, 6) if hard <= (inventory_limit or 6))))
-    loss = draw(any_of(0.3, 2.1, 7.3))
+    def responding(*on_breach, **items):
+        return block(**items, on_breach=draw(maybe(any_of(*on_breach))))
+
+    def measured(hard, on_breach, **items):
+        return responding(*on_breach, soft=draw(maybe(st.just(hard / 2))), hard=hard, **items)
+
+    orders = ("reject", "reduce_only", "flatten", "widen", "halt")
+    position = draw(any_of(*(hard for hard in (1, 3, 6.5) if hard <= (inventory_limit or 7))))
     low, high = draw(any_of((0.25, 1.5), (-0.5, 0.75)))
+    level = draw(any_of(1, 2))
     return present(
-        markup=block(low=low, high=high, on_breach=draw(maybe(any_of("reject", "clip")))),
-        position=block(
-            soft=draw(maybe(st.just(position / 2))),
-            hard=position,
-            on_breach=draw(maybe(any_of("reject", "clip", "reduce_only", "flatten"))),
+        markup=responding("reject", "clip", low=low, high=high),
+        size=block(hard=draw(any_of(1, 2, 4))),
+        position=measured(position, ("reject", "clip", "reduce_only", "flatten", "widen")),
+        worst_case=block(hard=draw(any_of(2, 4.5, 7))),
+        loss=measured(draw(any_of(0.3, 2.1, 7.3)), orders),
+        rolling_loss=measured(draw(any_of(0.317, 1.713)), orders, steps=draw(maybe(st.integers(1, 4)))),
+        drawdown=measured(draw(any_of(0.317, 2.113)), orders),
+        feed=responding(
+            *orders,
+            jump=draw(maybe(any_of(0.5, 1.5, 3.0))),
+            frozen=draw(maybe(st.integers(1, 3))),
+            above=draw(maybe(any_of(-5.0, 1.1, 99.7))),
         ),
-        loss=block(
-            soft=draw(maybe(st.just(loss / 2))),
-            hard=loss,
-            on_breach=draw(maybe(any_of("reject", "reduce_only", "flatten"))),
-        ),
+        time_at_limit=measured(draw(any_of(1, 2)), orders, level=level),
+        hedge=responding("reject", "clip", hard=draw(any_of(0, 1, 2.5, 5))),
+        slippage=responding("reject", "clip", hard=draw(any_of(0.1, 0.185, 0.205))),
+        widen=draw(maybe(any_of(0.0, 0.5))),
+        pace=draw(maybe(any_of(1, 2))),
     )
+
+
+@st.composite
+def desks(draw, names):
+    """A limit on the inventories of some dealers, or all, together."""
+    some = draw(maybe(st.lists(st.sampled_from(names), min_size=1, unique=True)))
+    return present(dealers=some, position={"hard": draw(any_of(1, 2, 5))})
 
 
 @st.composite
@@ -171,6 +194,8 @@ def configs(draw):
         if block["rates"]["bid"] == block["rates"]["ask"]:
             block["rates"] = block["rates"]["bid"]  # the short form
     costs = {"kind": "curve", "half_spread": 0.15, "slope": 0.01, "impact": 0.05, "fee": 0.02}
+    names = [f"dealer_{'abc'[k]}" for k in range(len(counts))]
+    desk = draw(maybe(desks(names)))
     return {
         "market": present(
             steps=steps,
@@ -184,8 +209,8 @@ def configs(draw):
             ruin=draw(maybe(any_of(1.7, 6.3))),
             reference=draw(references(blocks)),
         ),
-        "dealers": [draw(dealers(f"dealer_{'abc'[k]}", count, inventory_limit)) for k, count in enumerate(counts)],
-    }
+        "dealers": [draw(dealers(name, count, inventory_limit)) for name, count in zip(names, counts, strict=True)],
+    } | ({"desk": desk} if desk else {})
 
 
 def share_out(blocks, total):
@@ -205,7 +230,7 @@ def references(blocks):
 
 
 def random_play(config, markets, seed):
-    """Random actions of all dealers, step by step: (actions (M, N, width), quotes {dealer: (markups, hedge)}).
+    """Random play, step by step: (actions (M, N, width), quotes {dealer: (markups, hedge)}, governing).
 
     Mostly plain; now and then an action with NaN or infinities. Some dealers are driven in prices for the whole episode: their
     action is NaN, which nobody may look at.
@@ -216,6 +241,7 @@ def random_play(config, markets, seed):
     width = max(actions.width(dealer.action, cells) for dealer in twin.dealers)
     shape = (markets, 2, len(blocks), max(len(block["sizes"]) for block in blocks))
     native = [i for i in range(count) if rng.random() < 0.2]
+    governed = rng.random() < 0.5
     for _ in range(twin.steps):
         chosen = numbers(rng, (markets, count, width), 0.5).astype(np.float32)
         broken = spoiled(rng, chosen, 0.5)
@@ -230,7 +256,39 @@ def random_play(config, markets, seed):
                 )
                 for i in native
             },
+            random_governing(rng, count, markets) if governed else Governing(),
         )
+
+
+@dataclass
+class Governing:
+    """What happens before a step: orders {dealer: bits (M,)} from outside, and how the feed is from then on."""
+
+    orders: dict = field(default_factory=dict)
+    feed: dict | None = None
+
+    def of_batch(self, batch):
+        for agent, bits in self.orders.items():
+            batch.order(agent, bits)
+        if self.feed is not None:
+            batch.set_feed(**self.feed)
+
+    def of_market(self, m, twin):
+        for agent, bits in self.orders.items():
+            twin.order(agent, int(bits[m]))
+        if self.feed is not None:
+            twin.feed.set(**self.feed)
+
+
+def random_governing(rng, dealers, markets):
+    """Seldom anything; as often the end of orders as new ones."""
+    orders = {}
+    for i in range(dealers):
+        if rng.random() < 0.15:
+            bits = rng.choice([int(order) for order in Order], (markets, 2)).sum(axis=1)  # one, or a sum of two
+            orders[i] = np.where(rng.random(markets) < 0.5, 0, bits & int(~Order(0)))
+    feed = [{}, {"frozen": True}, {"lag": 2}, {"offset": 0.25}, {"offset": -1.5, "lag": 1}]
+    return Governing(orders, feed[rng.integers(len(feed))] if rng.random() < 0.2 else None)
 
 
 def of_market(m, actions, quotes):
