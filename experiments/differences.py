@@ -14,6 +14,7 @@ from marketsim.measures.intervals import Contrast, Resampled, contrast, interval
 if TYPE_CHECKING:
     import pandas as pd
 
+GROUPS = 4000  # of markets, at most, that are resampled
 RESAMPLING_KEY = 0  # every comparison draws the same resamples: they are common random numbers too
 
 Measured = dict[str, dict[int, Resampled]]  # dealer -> training seed -> its figures and their resamples
@@ -37,8 +38,10 @@ def measure(tables: Mapping[int, pd.DataFrame], dealers: Sequence[str], steps: i
         names = table["dealer"].to_numpy()
         for dealer in dealers:
             keys.append((dealer, seed))
-            rows = table[names == dealer].sort_values("episode")
-            samples.append(Sample({c: rows[c].to_numpy() for c in rows.columns if c != "dealer"}, steps))
+            # episodes that one market played in a row hang together: they are resampled together
+            rows = table[names == dealer].sort_values(["market", "episode"])
+            columns = {c: rows[c].to_numpy() for c in rows.columns if c != "dealer"}
+            samples.append(Sample(columns, steps, min(GROUPS, rows["market"].nunique())))
     resampled = resample(samples, np.random.Generator(np.random.Philox(key=RESAMPLING_KEY)))
     measured: Measured = {dealer: {} for dealer in dealers}
     for (dealer, seed), figures in zip(keys, resampled, strict=True):

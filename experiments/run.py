@@ -46,8 +46,12 @@ def run(
     store.write_json(path / store.MANIFEST, store.manifest(experiment))
     store.write_yaml(path / store.EXPERIMENT, experiment.resolved())
     for design, desk in experiment.designs.items():
+        like = _trained_alike(experiment, design)
         for training_seed in experiment.training_seeds:
-            _train_and_measure(desk, training_seed, store.design_folder(path, design, training_seed), resume, design)
+            folder = store.design_folder(path, design, training_seed)
+            if like is not None:
+                _copy_training(store.design_folder(path, like, training_seed), folder)
+            _train_and_measure(desk, training_seed, folder, resume or like is not None, design)
     return _conclude(path, experiment)
 
 
@@ -80,6 +84,24 @@ def _earlier(path: Path, resume: bool) -> dict[str, Any]:
     if not whole and not resume:
         raise InputError(f"{path}: holds this run unfinished, --resume continues it; delete the folder to begin anew")
     return manifest
+
+
+def _trained_alike(experiment: Experiment, design: str) -> str | None:
+    """An earlier design that trains the same policies: then they are trained once."""
+    from experiments.worth import same_but
+
+    desk = experiment.designs[design]
+    names = list(experiment.designs)
+    earlier = names[: names.index(design)] if desk.learners else []
+    return next((other for other in earlier if same_but(experiment.designs[other], desk)), None)
+
+
+def _copy_training(source: Path, folder: Path) -> None:
+    from experiments import store
+
+    for part in (store.training_folder, lambda place: place / "checkpoints"):
+        shutil.copytree(part(source), part(folder), dirs_exist_ok=True)
+    folder.joinpath("training.parquet").write_bytes(source.joinpath("training.parquet").read_bytes())
 
 
 def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design: str) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from agents.config import TradingDealer
-from experiments import store
+from experiments import store, worth
 from experiments.config import BASE, Experiment, ExperimentConfig
 from experiments.differences import Measured, differences, measure
 from marketsim.config import Replay
+from marketsim.guardrails.identity import ASSERTED
 from marketsim.measures.attribution import SIGNS
 from marketsim.measures.figures import NAMES
 from marketsim.measures.intervals import contrast, intervals
@@ -33,16 +34,20 @@ def summarise(run: Path, experiment: Experiment) -> dict[str, Any]:
     """
     base = experiment.base
     designs, comparisons = {}, []
+    everything: dict[str, Measured] = {}
     of_base: Measured = {}
     for name, desk in experiment.designs.items():
         folders = {seed: store.design_folder(run, name, seed) for seed in experiment.training_seeds}
         tables = {seed: store.read_table(folder, "episodes") for seed, folder in folders.items()}
         measured = measure(tables, desk.agents, desk.market.steps)
         designs[name] = _design(desk, folders, tables, measured)
+        everything[name] = measured
         if name == BASE:
             of_base = measured
         else:
             comparisons += _against_base(name, desk, base, measured, of_base)
+    for name, figures in worth.saved(experiment, everything).items():
+        designs[name]["governance"]["saved"] = figures
     return {
         "name": experiment.name, "units": base.units, "dealers": list(base.agents), "learners": _learners(base),
         "episodes": base.evaluate.episodes, "seeds": len(experiment.training_seeds), "steps": base.market.steps,
@@ -78,7 +83,7 @@ def _design(
             if others
         },
         "doubts": _doubts(desk, tables, dealers),
-    }
+    } | ({"governance": worth.governance(desk, folders)} if desk.escalation is not None else {})
 
 
 def _dealer(measured: Measured, agent: str) -> dict[str, Any]:
@@ -152,6 +157,14 @@ def _doubts(desk: ExperimentConfig, tables: Mapping[int, pd.DataFrame], dealers:
         )
     if isinstance(desk.market.price, Replay):
         doubts.append("all episodes are cut from one recorded path: the intervals do not reach beyond it")
+    if desk.evaluate.scenario is not None:
+        wanted = desk.evaluate.scenario
+        since = f" from episode {wanted.after + 1} of each market on" if wanted.after else ""
+        doubts.append(f"measured under the overlay {wanted.overlay}{since}: not the market that was trained in")
+    if desk.evaluate.in_a_row > 1:
+        doubts.append(f"{desk.evaluate.markets} markets played {desk.evaluate.in_a_row} episodes in a row each")
+    if desk.escalation is not None and any(approver.key is None for approver in desk.escalation.approvers):
+        doubts.append(ASSERTED)
     if desk.evaluate.stochastic:
         doubts.append("learners were measured while exploring")
     for agent in _learners(desk):
