@@ -46,7 +46,7 @@ def run(
     store.write_json(path / store.MANIFEST, store.manifest(experiment))
     store.write_yaml(path / store.EXPERIMENT, experiment.resolved())
     for design, desk in experiment.designs.items():
-        like = _trained_alike(experiment, design)
+        like = trained_alike(experiment, design)
         for training_seed in experiment.training_seeds:
             folder = store.design_folder(path, design, training_seed)
             if like is not None:
@@ -86,7 +86,7 @@ def _earlier(path: Path, resume: bool) -> dict[str, Any]:
     return manifest
 
 
-def _trained_alike(experiment: Experiment, design: str) -> str | None:
+def trained_alike(experiment: Experiment, design: str) -> str | None:
     """An earlier design that trains the same policies: then they are trained once."""
     from experiments.worth import same_but
 

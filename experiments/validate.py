@@ -12,11 +12,12 @@ import numpy as np
 
 from agents.config import AvellanedaStoikovSpec, PolicySpec
 from agents.policy import Seat, build
-from experiments.config import BASE, Experiment, ExperimentConfig, load
+from experiments.config import Experiment, ExperimentConfig, load
 from experiments.progress import duration
-from experiments.run import prepare
+from experiments.run import prepare, trained_alike
 from marketsim.batch import MarketBatch
 from marketsim.config import Ladder, Logit, Segment
+from marketsim.guardrails.identity import ASSERTED
 from marketsim.tables import Tables
 
 
@@ -24,7 +25,8 @@ def validate(source: str | Path, set: Any = None, seed: int | None = None, allow
     """Sentences about an experiment. Raises InputError where it cannot be run."""
     experiment = load(source, set, seed, allow_plugins)
     prepare(experiment)
-    return [*_flow(experiment.base), *_markups(experiment.base), *_risks(experiment.base), *_cost(experiment)]
+    base = experiment.base
+    return [*_flow(base), *_markups(base), *_risks(base), *_people(base), *_cost(experiment)]
 
 
 def _flow(desk: ExperimentConfig) -> Iterator[str]:
@@ -95,6 +97,31 @@ def _risks(desk: ExperimentConfig) -> Iterator[str]:
         yield "one training seed: what it learned and what it was lucky to learn cannot be told apart"
 
 
+def _people(desk: ExperimentConfig) -> Iterator[str]:
+    """What a colleague would say of how people are asked."""
+    escalation, evaluation = desk.escalation, desk.evaluate
+    if escalation is None:
+        return
+    watched = max(1, len(desk.learners))
+    steps = evaluation.episodes * desk.market.steps
+    yield (
+        f"escalation: false alarms will open at most about {steps * watched / escalation.false_alarm_every:.3g} cases in "
+        f"{steps:,} market steps"
+    )
+    if evaluation.in_a_row * desk.market.steps < 500:
+        yield (
+            f"a market plays {evaluation.in_a_row * desk.market.steps} steps in a row: too few for a small drift to be seen, "
+            f"evaluate.in_a_row makes it more"
+        )
+    if escalation.operator is None:
+        yield (
+            f"no operator: people answer the cases of {evaluation.markets} markets, each for up to "
+            f"{escalation.hook_timeout:g} seconds (marketsim inbox)"
+        )
+    if any(approver.key is None for approver in escalation.approvers):
+        yield f"{ASSERTED}: approvers without a key file can be played by anybody"
+
+
 def _cost(experiment: Experiment) -> Iterator[str]:
     """Time of the second of two updates, the first pays for warming up, times all that there are."""
     if not experiment.base.learners:
@@ -102,7 +129,8 @@ def _cost(experiment: Experiment) -> Iterator[str]:
     from agents.trainer import Trainer
 
     seconds = 0.0
-    for desk in experiment.designs.values():
+    trained = {name: desk for name, desk in experiment.designs.items() if trained_alike(experiment, name) is None}
+    for desk in trained.values():
         markets = min(desk.train.markets, 256)
         trainer = Trainer(desk, seed=0, markets=markets, total_steps=10 * markets * desk.market.steps)
         trainer.update()
@@ -110,5 +138,5 @@ def _cost(experiment: Experiment) -> Iterator[str]:
         trainer.update()
         rate = markets * trainer.rollout_steps / (time.perf_counter() - began)
         seconds += desk.train.steps / rate * len(experiment.training_seeds)
-    designs = f" for {len(experiment.designs)} designs" if list(experiment.designs) != [BASE] else ""
+    designs = f" for {len(trained)} designs" if len(trained) > 1 else ""
     yield f"training takes about {duration(seconds)} here{designs}"
