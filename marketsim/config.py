@@ -12,7 +12,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from marketsim import observe, rewards
-from marketsim.model import NAME, Listed, Model, NonNegative, Pair, Positive, Probability, Real, as_tuple, tagged
+from marketsim.guardrails.envelope import DeskLimits, Limits
+from marketsim.model import (
+    NAME,
+    Listed,
+    Model,
+    NonNegative,
+    Pair,
+    Positive,
+    Probability,
+    Real,
+    as_tuple,
+    ordered,
+    tagged,
+)
 from marketsim.types import MAX_DEALERS
 
 # --- price -----------------------------------------------------------------------------------------
@@ -211,12 +224,6 @@ class Market(Model):
 # --- dealers ---------------------------------------------------------------------------------------
 
 
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if not pair[0] <= pair[1]:
-        raise ValueError(f"the range [{pair[0]:g}, {pair[1]:g}] runs backwards")
-    return pair
-
-
 HedgeRule = Literal["fraction"] | Annotated[float, Field(ge=0, le=1e9)]
 
 
@@ -226,7 +233,7 @@ class Ladder(Model):
     kind: Literal["ladder"] = "ladder"
     markup: Pair = (0.0, 2.0)
     hedge: HedgeRule = "fraction"
-    _range = field_validator("markup")(_ordered)
+    _range = field_validator("markup")(ordered)
 
 
 class Skew(Model):
@@ -236,138 +243,10 @@ class Skew(Model):
     half_spread: Pair = (0.0, 2.0)
     skew_max: NonNegative = 1.0
     hedge: HedgeRule = "fraction"
-    _range = field_validator("half_spread")(_ordered)
+    _range = field_validator("half_spread")(ordered)
 
 
 ActionModel = Annotated[Ladder | Skew, Field(discriminator="kind"), tagged("ladder")]
-
-
-class MarkupLimit(Model):
-    """The band of markups, price units."""
-
-    low: Real
-    high: Real
-    on_breach: Literal["reject", "clip"] = "clip"
-    owner: str = "desk"
-
-    @model_validator(mode="after")
-    def _band(self):
-        _ordered((self.low, self.high))
-        return self
-
-
-class _Limit(Model):
-    """``soft``: from here on people are warned; ``hard``: nothing beyond it reaches the market; ``owner``: who answers."""
-
-    soft: Positive | None = None
-    hard: Positive
-    owner: str = "desk"
-
-    @model_validator(mode="after")
-    def _soft_below_hard(self):
-        if self.soft is not None and self.soft > self.hard:
-            raise ValueError(f"the soft level {self.soft:g} is above the hard level {self.hard:g}")
-        return self
-
-
-_Response = Literal["reject", "reduce_only", "flatten", "widen", "halt"]
-
-
-class PositionLimit(_Limit):
-    """Inventory, lots either way."""
-
-    on_breach: Literal["reject", "clip", "reduce_only", "flatten", "widen"] = "clip"
-
-
-class WorstCaseLimit(Model):
-    """Inventory plus the largest size quoted on that side, lots."""
-
-    hard: Positive
-    owner: str = "desk"
-
-
-class SizeLimit(Model):
-    """Lots of a request that a dealer may quote."""
-
-    hard: Positive
-    owner: str = "desk"
-
-
-class LossLimit(_Limit):
-    """Loss since reset, price units x lots; in force until reset."""
-
-    on_breach: _Response = "flatten"
-
-
-class DrawdownLimit(_Limit):
-    """Highest P&L since reset less the P&L; in force until reset."""
-
-    on_breach: _Response = "flatten"
-
-
-class RollingLossLimit(_Limit):
-    """Loss over the last ``steps`` steps."""
-
-    steps: Annotated[int, Field(ge=1, le=1000)] = 20
-    on_breach: _Response = "reduce_only"
-
-
-class FeedLimit(Model):
-    """The price that is seen: ``jump`` in sd of a step's move, ``frozen`` in steps without a move, ``above`` in price units."""
-
-    jump: Positive | None = None
-    frozen: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    above: Real = 0.0
-    on_breach: _Response = "reject"
-    owner: str = "desk"
-
-
-class TimeAtLimit(_Limit):
-    """Steps in a row begun with an inventory of ``level`` lots or more either way."""
-
-    level: Positive
-    on_breach: _Response = "reduce_only"
-
-
-class HedgeLimit(Model):
-    """Lots hedged in a step; 0: the venue is closed to this dealer."""
-
-    hard: NonNegative
-    on_breach: Literal["reject", "clip"] = "clip"
-    owner: str = "desk"
-
-
-class SlippageLimit(Model):
-    """Cost a lot of a hedge, fee included, price units."""
-
-    hard: NonNegative
-    on_breach: Literal["reject", "clip"] = "clip"
-    owner: str = "desk"
-
-
-class Limits(Model):
-    """What a dealer is held to, whoever it is. ``widen``: by how many reference markups; ``pace``: lots a step, to flatten."""
-
-    markup: MarkupLimit | None = None
-    size: SizeLimit | None = None
-    position: PositionLimit | None = None
-    worst_case: WorstCaseLimit | None = None
-    loss: LossLimit | None = None
-    rolling_loss: RollingLossLimit | None = None
-    drawdown: DrawdownLimit | None = None
-    feed: FeedLimit | None = None
-    time_at_limit: TimeAtLimit | None = None
-    hedge: HedgeLimit | None = None
-    slippage: SlippageLimit | None = None
-    widen: NonNegative = 1.0
-    pace: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-
-
-class DeskLimits(Model):
-    """Limits on several dealers together. ``dealers``: names of their blocks, default all; ``position``: on the sum, lots."""
-
-    dealers: Listed[Annotated[str, Field(pattern=NAME)]] | None = None
-    position: SizeLimit
 
 
 class Reward(Model):

@@ -13,8 +13,14 @@ from marketsim.act import all_finite, asked_hedge, asked_markups, finite_actions
 from marketsim.arrivals import ask_panel, begin_arrivals, inform, next_arrivals
 from marketsim.choice import choose_best, choose_logit, rank_quotes
 from marketsim.compiled import kernel, stage
-from marketsim.guardrails.limits import approve
-from marketsim.guardrails.quoting import check_band_of_actions, check_band_of_quotes, largest_quoted, let_through
+from marketsim.guardrails.limits import approve, sum_desk
+from marketsim.guardrails.quoting import (
+    check_band_of_actions,
+    check_band_of_quotes,
+    largest_quoted,
+    let_through,
+    sum_desk_at,
+)
 from marketsim.ledger import (
     book_hedge,
     book_liquidation,
@@ -25,7 +31,7 @@ from marketsim.ledger import (
     record_requests,
     terminate_ruined,
 )
-from marketsim.observe import observe, remember_dealer, remember_market
+from marketsim.observe import mislead, observe, remember_dealer, remember_market
 from marketsim.price import move_price, start_price
 from marketsim.rewards import reward_stage
 from marketsim.rng import market_key, step_key
@@ -41,7 +47,6 @@ from marketsim.types import (
     ORDERS,
     RECENT_ASKED,
     RECENT_WON,
-    SEEN,
     STALE,
     VARIANCE,
     Arrivals,
@@ -120,7 +125,7 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
     clean = all_finite(actions, lo, n)
     desk = work[at.DESK]
     if p.desk_position < np.inf:
-        _sum_desk(dealers, dealer, desk, lo, n)
+        sum_desk(dealers, dealer, desk, lo, n)
     for i in range(N):
         d = dealers[i]
         inventory = dealer[INVENTORY, i, lo : lo + n]
@@ -167,27 +172,6 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
 
 
 @stage
-def _sum_desk(dealers, dealer, desk, lo, n):
-    """The desk's inventory."""
-    for j in range(n):
-        desk[j] = 0.0
-    for i in range(dealer.shape[1]):
-        if dealers[i].desk:
-            inventory = dealer[INVENTORY, i, lo : lo + n]
-            for j in range(n):
-                desk[j] += inventory[j]
-
-
-@stage
-def _mislead(market, t, who, signed_size, markup, k, lo):
-    """Dealers quote around the price that they see: their markups, measured from the mid."""
-    for a in range(k):
-        m = lo + who[a]
-        error = market[SEEN + t % HISTORY_LENGTH, m] - market[MID, m]
-        markup[a] += -error if signed_size[a] > 0.0 else error
-
-
-@stage
 def _serve(
     p,
     dealers,
@@ -226,12 +210,7 @@ def _serve(
         inform(p, cells, key, market, t, r, who, cell, informed, k, lo)
     desk = work[at.DESK]
     if p.desk_position < np.inf:
-        for a in range(k):
-            desk[a] = 0.0
-        for i in range(N):
-            if dealers[i].desk:
-                for a in range(k):
-                    desk[a] += dealer[INVENTORY, i, lo + who[a]]
+        sum_desk_at(dealers, dealer, who, desk, k, lo)
     if p.panels:
         ask_panel(cells, key, r, who, cell, work[at.TAKEN], work, asked, k, N)
     column, reference = ints[at.COLUMN], work[at.REFERENCE]
@@ -261,7 +240,7 @@ def _serve(
             work[at.BEST], ints[at.INTEGER_GROUPS + at.REASONS * N + i], k,
         )  # fmt: skip
         if p.misled:
-            _mislead(market, t, who, signed_size, markup, k, lo)
+            mislead(market, t, who, signed_size, markup, k, lo)
     rank_quotes(work, markups, N, best, second, leader, k)
     if p.logit:
         intercept, sensitivity = work[at.INTERCEPT], work[at.SENSITIVITY]

@@ -45,6 +45,13 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    """A range, whose ends must not run backwards."""
+    if not pair[0] <= pair[1]:
+        raise ValueError(f"the range [{pair[0]:g}, {pair[1]:g}] runs backwards")
+    return pair
+
+
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], BeforeValidator(as_tuple)]  # a YAML list, held as a tuple
 Pair = Annotated[tuple[float, float], BeforeValidator(as_tuple)]

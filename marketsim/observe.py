@@ -103,6 +103,15 @@ def see(p, market, t, move, lo, n):
 
 
 @stage
+def mislead(market, t, who, signed_size, markup, k, lo):
+    """Dealers quote around the price that they see: their markups as clients meet them, measured from the mid."""
+    for a in range(k):
+        m = lo + who[a]
+        error = market[SEEN + t % HISTORY_LENGTH, m] - market[MID, m]
+        markup[a] += -error if signed_size[a] > 0.0 else error
+
+
+@stage
 def remember_dealer(market, dealer, ledger, i, t, mid, asked_skew, lo, n):
     """The same for one dealer's averages. ``asked_skew``: requests on the ask side less those on the bid side."""
     asked = dealer[RECENT_ASKED, i, lo : lo + n]

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.batch import MarketBatch
-from marketsim.config import Brownian, Gbm, HedgeLimit, Informed, MarketConfig, Ou, Regime, Segment, TwoSided
+from marketsim.config import Brownian, Gbm, Informed, MarketConfig, Ou, Regime, Segment, TwoSided
+from marketsim.guardrails.envelope import HedgeLimit
 from marketsim.quotes import markups_of
 from marketsim.tables import Tables
 

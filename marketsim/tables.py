@@ -15,16 +15,15 @@ from marketsim import observe, rewards
 from marketsim.config import (
     BestPrice,
     Gbm,
-    Limits,
     Logit,
     MarketConfig,
     Ou,
     Regime,
     Replay,
     Skew,
-    SlippageLimit,
     Venue,
 )
+from marketsim.guardrails.envelope import Limits, SlippageLimit
 from marketsim.types import (
     ASK,
     BID,

@@ -214,6 +214,18 @@ def approve_hedge(p, d, inventory, alive, limit, desk, orders, fired, hedge, ask
 
 
 @stage
+def sum_desk(dealers, dealer, desk, lo, n):
+    """The desk's inventory, lots."""
+    for j in range(n):
+        desk[j] = 0.0
+    for i in range(dealer.shape[1]):
+        if dealers[i].desk:
+            inventory = dealer[INVENTORY, i, lo : lo + n]
+            for j in range(n):
+                desk[j] += inventory[j]
+
+
+@stage
 def hold_desk(limit, desk, hedge, reasons, n):
     """The desk's limit on a dealer's hedge, dealers one after another: ``desk`` holds what was approved before."""
     for j in range(n):

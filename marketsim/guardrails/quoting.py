@@ -7,7 +7,7 @@ import numpy as np
 
 from marketsim.act import affine, side_markup
 from marketsim.compiled import stage
-from marketsim.types import BID, Action, OnBreach, Order, Reason
+from marketsim.types import BID, INVENTORY, Action, OnBreach, Order, Reason
 
 _CLIP, _REDUCES = int(OnBreach.CLIP), int(OnBreach.REDUCE_ONLY)
 _LADDER = int(Action.LADDER)
@@ -86,6 +86,17 @@ def largest_quoted(d, i, cells, actions, quotes, slot, orders, fired, bid, ask, 
                     bid[j] = max(bid[j], size)
                 else:
                     ask[j] = max(ask[j], size)
+
+
+@stage
+def sum_desk_at(dealers, dealer, who, desk, k, lo):
+    """The desk's inventory, lots, in the markets that have a request."""
+    for a in range(k):
+        desk[a] = 0.0
+    for i in range(dealer.shape[1]):
+        if dealers[i].desk:
+            for a in range(k):
+                desk[a] += dealer[INVENTORY, i, lo + who[a]]
 
 
 @stage
