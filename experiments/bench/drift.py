@@ -32,7 +32,7 @@ REFERENCES = 8  # calibrations over which the figures of known distributions are
 MEANS = (0.25, 0.5, 1.0, 1.5)  # sd
 VARIANCES = (1.7, 2.0, 3.0, 4.0, 6.0)
 CHANGES = 1000  # simulated of each size under each calibration
-QUIET_STEPS = 10**6
+CALIBRATION_STEPS, QUIET_STEPS = 300_000, 10**6  # of the simulator
 DRIFTS = 200
 WITHIN = 500  # steps after which a drift counts as missed
 
@@ -169,12 +169,17 @@ class Watched:
             yield self.streams.update(step)
 
 
-def simulator_rows(quiet_steps: int = QUIET_STEPS, drifts: int = DRIFTS, markets: int = 100) -> list[Row]:
+def simulator_rows(
+    quiet_steps: int = QUIET_STEPS, drifts: int = DRIFTS, markets: int = 100, groups: int = 4
+) -> list[Row]:
+    """The run length on quiet episodes, and the delays of ``drifts`` drifts, which fall into ``groups`` parts of an episode."""
     document = read(FILE).tree
     changes: Mapping[str, Mapping[str, Any]] = document["drifts"]
     desk = load(document["experiment"]).base
     watched = Watched(desk, markets, seed=1)
-    reference = calibration.fit(watched.streams.names, np.stack([x.copy() for x in watched.values(3_000)]))
+    reference = calibration.fit(
+        watched.streams.names, np.stack([x.copy() for x in watched.values(CALIBRATION_STEPS // markets)])
+    )
     detector = Detector(reference, markets, EVERY)
     alarms = 0
     with progress.task("quiet episodes", quiet_steps, "steps") as advance:
@@ -185,7 +190,7 @@ def simulator_rows(quiet_steps: int = QUIET_STEPS, drifts: int = DRIFTS, markets
     late = {}
     for number, (name, change) in enumerate(changes.items()):
         drifted = load(document["experiment"], set=change).base
-        late[name] = drift_delays(reference, desk, drifted, 100 * number, drifts // len(changes))
+        late[name] = drift_delays(reference, desk, drifted, 100 * number, drifts // len(changes), groups)
     everything = np.concatenate(list(late.values()))
     seen = 100 * float(np.isfinite(everything).mean())
     rows += [
@@ -199,10 +204,12 @@ def simulator_rows(quiet_steps: int = QUIET_STEPS, drifts: int = DRIFTS, markets
 
 
 def drift_delays(
-    reference: Calibration, desk: ExperimentConfig, drifted: ExperimentConfig, seed: int, count: int, groups: int = 4
+    reference: Calibration, desk: ExperimentConfig, drifted: ExperimentConfig, seed: int, count: int, groups: int
 ) -> np.ndarray:
-    """Steps to the first alarm after the change, inf where there is none WITHIN; the change falls into ``groups`` parts
-    of an episode in turn, after five quiet episodes."""
+    """Steps to the first alarm after the change, inf where there is none WITHIN, of ``count`` markets in ``groups``.
+
+    The change comes after five quiet episodes, for each group in another part of the sixth.
+    """
     late = np.full((groups, count // groups), np.inf)
     for group, out in enumerate(late):
         watched = Watched(desk, len(out), seed=1000 + seed + group)

@@ -11,26 +11,31 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import chi2, norm
+from scipy.special import erf, ndtr
 
 STATES = 300
 
 
 def mean_shift(size: float, every: float) -> float:
     """Steps to see a shift of a normal mean by ``size`` sd of either sign: two CUSUMs, each of run length 2 ``every``."""
-    quiet, drifted = (lambda x, at=at: norm.cdf((x + size**2 / 2) / size - at) for at in (0.0, size))
+    quiet, drifted = (lambda x, at=at: ndtr((x + size**2 / 2) / size - at) for at in (0.0, size))
     return _delay(quiet, drifted, 2.0 * every)
 
 
 def variance_rise(ratio: float, every: float) -> float:
     """Steps to see the variance of a normal rise to ``ratio`` times what it was: one CUSUM."""
     gain = (1.0 - 1.0 / ratio) / 2.0
-    quiet, drifted = (lambda x, v=v: chi2.cdf((x + math.log(ratio) / 2) / gain / v, 1) for v in (1.0, ratio))
+    quiet, drifted = (lambda x, v=v: _square_below((x + math.log(ratio) / 2) / gain / v) for v in (1.0, ratio))
     return _delay(quiet, drifted, every)
 
 
+def _square_below(x: np.ndarray) -> np.ndarray:
+    """P(Z^2 < x)."""
+    return erf(np.sqrt(np.maximum(x, 0.0) / 2.0))
+
+
 def _delay(quiet: Callable, drifted: Callable, every: float) -> float:
-    threshold = brentq(lambda h: math.log(run_length(quiet, h) / every), 0.5, 20.0, xtol=1e-6)
+    threshold = brentq(lambda h: math.log(run_length(quiet, h) / every), 0.5, 20.0, xtol=1e-4)
     return run_length(drifted, threshold)
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # A component: the mean and variance of the normal score once the market has drifted, and its weight. A weight w costs
 # log(1/w) over the information of a step, so small shifts, of which a step says least, weigh most.
-_MEANS = ((0.25, 0.25), (0.5, 0.20), (1.0, 0.15), (1.5, 0.10))  # size, weight of both signs together
-_VARIANCES = ((2.0, 0.16), (5.0, 0.10), (0.5, 0.04))
+_MEANS = ((0.25, 0.40), (0.5, 0.16), (1.0, 0.10), (1.5, 0.06))  # size, weight of both signs together
+_VARIANCES = ((1.8, 0.18), (4.0, 0.18), (0.5, 0.02))
 _TABLE = np.array(
     [(sign * mean, 1.0, weight / 2.0) for mean, weight in _MEANS for sign in (1.0, -1.0)]
     + [(0.0, variance, weight) for variance, weight in _VARIANCES]
