@@ -238,7 +238,9 @@ def test_too_few_samples_are_refused_and_silent_streams_are_dropped_and_said():
         calibration.fit(NAMES, x[:700])
     x[:, 1], x[:, 2] = 0.25, np.nan
     kept = calibration.fit(NAMES, x)
-    assert kept.names == ("level",)
+    assert kept.names == ("level",) and kept.rows(("count", "level")).tolist() == [1]
+    with pytest.raises(CalibrationError, match="^stream level: is calibrated, but not among count, fat$"):
+        kept.rows(("count", "fat"))
     assert kept.dropped == {"fat": "was 0.25 throughout", "count": "never had a value"}
     with pytest.raises(CalibrationError, match="^no stream is left to watch: fat was 0.25 throughout; count never had"):
         calibration.fit(NAMES[1:], x[:, 1:])
@@ -264,6 +266,10 @@ def test_a_calibration_comes_back_from_its_state(fitted):
         np.testing.assert_array_equal(getattr(again, name), getattr(fitted, name))
     with pytest.raises(CalibrationError, match="^version: got 7"):
         Calibration.of(arrays, document | {"version": 7})
+    with pytest.raises(CalibrationError, match="^edges: they must ascend"):
+        Calibration.of(arrays | {"edges": arrays["edges"][:, ::-1]}, document)
+    with pytest.raises(CalibrationError, match="^counts: fewer than 10000"):
+        Calibration.of(arrays | {"counts": arrays["counts"] / 2}, document)
     with pytest.raises(CalibrationError, match=r"^edges: got nothing, \(3, 1023\) is needed"):
         Calibration.of({k: v for k, v in arrays.items() if k != "edges"}, document)
 

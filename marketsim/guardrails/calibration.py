@@ -56,6 +56,13 @@ class Calibration:
     ratios: np.ndarray
     weight: np.ndarray
 
+    def rows(self, names: Sequence[str]) -> np.ndarray:
+        """Where its streams stand among ``names``, those of ``Streams``: ``detector.update(values[rows])``."""
+        missing = [name for name in self.names if name not in names]
+        if missing:
+            raise CalibrationError(f"stream {missing[0]}: is calibrated, but not among {', '.join(names)}")
+        return np.array([list(names).index(name) for name in self.names])
+
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and a JSON document, from which ``of`` makes the same calibration."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name in _KEPT}
@@ -76,6 +83,12 @@ class Calibration:
                 found = arrays[name].shape if name in arrays else "nothing"
                 raise CalibrationError(f"{name}: got {found}, {wanted} is needed for {S} streams")
             kept[name] = np.ascontiguousarray(arrays[name], dtype=np.float64)
+            if np.isnan(kept[name]).any():
+                raise CalibrationError(f"{name}: holds a NaN, the calibration is damaged")
+        if (kept["counts"] < 0).any() or (kept["counts"].sum(axis=1) < SAMPLES).any():
+            raise CalibrationError(f"counts: fewer than {SAMPLES} quiet samples, the calibration is damaged")
+        if (kept["edges"][:, 1:] < kept["edges"][:, :-1]).any():
+            raise CalibrationError("edges: they must ascend, the calibration is damaged")
         return cls(names, dict(document["dropped"]), **kept, **_weighing(kept["counts"], kept["temper"]))
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # A component: the mean and variance of the normal score once the market has drifted, and its weight. A weight w costs
 # log(1/w) over the information of a step, so small shifts, of which a step says least, weigh most.
-_MEANS = ((0.25, 0.40), (0.5, 0.16), (1.0, 0.10), (1.5, 0.06))  # size, weight of both signs together
-_VARIANCES = ((1.8, 0.18), (4.0, 0.18), (0.5, 0.02))
+_MEANS = ((0.25, 0.36), (0.5, 0.15), (1.0, 0.09), (1.5, 0.10))  # size, weight of both signs together
+_VARIANCES = ((1.8, 0.155), (5.0, 0.225), (0.5, 0.02))
 _TABLE = np.array(
     [(sign * mean, 1.0, weight / 2.0) for mean, weight in _MEANS for sign in (1.0, -1.0)]
     + [(0.0, variance, weight) for variance, weight in _VARIANCES]
@@ -101,7 +101,7 @@ def _weigh(weight, ratio, statistic, bins, total, lo, hi):
     """One component of one stream: R <- (w + R) L where the stream moved."""
     for j in range(lo, hi):
         b = bins[j]
-        r = (weight + statistic[j]) * ratio[b if b >= 0 else 0] if b >= 0 else statistic[j]
+        r = (weight + statistic[j]) * ratio[b] if b >= 0 else statistic[j]
         statistic[j] = r
         total[j] += r
 
