@@ -85,6 +85,19 @@ def test_likelihood_ratios_are_those_of_the_formula(fitted):
             assert fitted.ratios[s, k, b] == pytest.approx(wanted, rel=1e-8)
 
 
+def test_components_alone_alarm_as_often_as_their_twin(fitted):
+    rng = np.random.default_rng(3)
+    bins = np.searchsorted(fitted.edges[0], rng.normal(size=(600, 7)))
+    bins[rng.random(bins.shape) < 0.2] = -1
+    ratios = np.stack([calibration.likelihood_ratios(fitted.counts[0], np.full(drift.K, p)) for p in (1.0, 0.5)])
+    alarms = np.zeros(ratios.shape[:2], dtype=np.int64)
+    drift.try_components(ratios, bins, 30.0, np.zeros((*alarms.shape, 7)), alarms)
+    for t, k in np.ndindex(alarms.shape):
+        markets = [[None if b < 0 else b for b in column] for column in bins.T.tolist()]
+        assert alarms[t, k] == sum(twin.alarms_alone(ratios[t, k], market, 30.0) for market in markets)
+    assert (alarms > 20).all()
+
+
 def test_a_stream_without_a_value_stays_where_it_was(fitted):
     detector = Detector(fitted, 4)
     for values in quiet(8, 30, 4):

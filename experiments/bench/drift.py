@@ -51,6 +51,7 @@ def measure() -> list[Row]:
         *delay_rows(normal),
         *run_length_rows(normal),
         *simulator_rows(),
+        *storm_rows(),
         *time_rows(normal[0]),
         *river_rows(),
     ]
@@ -107,9 +108,11 @@ def delays(reference: Calibration, shift: float, sd: float, quiet: int, seed: in
 
 def run_length_rows(normal: list[Calibration]) -> list[Row]:
     fitted = [calibrate(heavy, seed) for seed in range(REFERENCES)]
+    alarms, steps = _false_alarms(normal, heavy)
     return [
         _run_length_row("normal", *_false_alarms(normal, gaussian)),
         _run_length_row("t(3) with AR(.5), whitened", *_false_alarms(fitted, heavy)),
+        Row("  the same, calibrated on normal values instead", steps / alarms, "steps"),
     ]
 
 
@@ -176,17 +179,12 @@ def simulator_rows(
     document = read(FILE).tree
     changes: Mapping[str, Mapping[str, Any]] = document["drifts"]
     desk = load(document["experiment"]).base
-    watched = Watched(desk, markets, seed=1)
-    reference = calibration.fit(
-        watched.streams.names, np.stack([x.copy() for x in watched.values(CALIBRATION_STEPS // markets)])
-    )
-    detector = Detector(reference, markets, EVERY)
-    alarms = 0
-    with progress.task("quiet episodes", quiet_steps, "steps") as advance:
-        for t, x in enumerate(Watched(desk, markets, seed=2).values(quiet_steps // markets)):
-            alarms += int(detector.update(x).sum())
-            advance((t + 1) * markets, f"{alarms} false alarms")
-    rows = [_run_length_row("the simulator's quiet episodes", alarms, quiet_steps)]
+    reference = quiet_calibration(desk, markets)
+    rows = [
+        _run_length_row(
+            "the simulator's quiet episodes", _simulated_alarms(desk, reference, quiet_steps, markets), quiet_steps
+        )
+    ]
     late = {}
     for number, (name, change) in enumerate(changes.items()):
         drifted = load(document["experiment"], set=change).base
@@ -201,6 +199,38 @@ def simulator_rows(
         share = 100 * np.isfinite(each).mean()
         rows.append(Row(f"  {name}: {share:.0f}% escalated, median delay", float(np.median(each)), "steps late"))
     return rows
+
+
+def storm_rows(quiet_steps: int = QUIET_STEPS // 2, markets: int = 100) -> list[Row]:
+    """The run length in a market whose quiet has storms that no whitening takes out, and what tempering does for it."""
+    desk = load(
+        "quickstart", set={"dealers.learner.policy": {"kind": "avellaneda_stoikov", "risk_aversion": 0.01}}
+    ).base
+    tempered = quiet_calibration(desk, markets)
+    arrays, document = tempered.state()
+    untempered = Calibration.of(arrays | {"temper": np.ones_like(tempered.temper)}, document)
+    rows = []
+    for name, reference in (("quickstart's quiet episodes, with storms", tempered), ("without tempering", untempered)):
+        alarms = _simulated_alarms(desk, reference, quiet_steps, markets)
+        rows.append(Row(f"  run length, {name}: {alarms} alarms", quiet_steps / max(alarms, 1), "steps"))
+    return rows
+
+
+def quiet_calibration(desk: ExperimentConfig, markets: int) -> Calibration:
+    watched = Watched(desk, markets, seed=1)
+    values = np.stack([x.copy() for x in watched.values(CALIBRATION_STEPS // markets)])
+    return calibration.fit(watched.streams.names, values)
+
+
+def _simulated_alarms(desk: ExperimentConfig, reference: Calibration, steps: int, markets: int) -> int:
+    """False alarms in ``steps`` quiet market steps that the calibration has not seen."""
+    detector = Detector(reference, markets, EVERY)
+    alarms = 0
+    with progress.task("quiet episodes", steps, "steps") as advance:
+        for t, x in enumerate(Watched(desk, markets, seed=2).values(steps // markets), 1):
+            alarms += int(detector.update(x).sum())
+            advance(t * markets, f"{alarms} false alarms")
+    return alarms
 
 
 def drift_delays(

@@ -24,11 +24,9 @@ _SMALLEST = 2  # samples in each outermost bin: of the sample's very ends little
 _REACH = 10.0  # what is remembered for whitening is kept within this many times the quiet range, so that inf is too
 _PARTS = 8  # that the sample is held against itself in
 _SIGMAS, _SHIFT = 5.0, 0.1  # a part is another market if it is off by so many standard errors, and by so much
-_TEMPERS = (1.0, 0.8, 0.6, 0.45, 0.35, 0.25)
-# The threshold at which a component is tried on its own quiet sample promises 20 alarms; by chance there may be more.
-_FALSE_ALARMS, _AND_CHANCE = 20, 6
-
-
+_TEMPERS = (1.0, 0.8, 0.6, 0.45)
+# A component is tried at the thresholds that promise so many alarms on its own quiet sample; chance may add some sd.
+_FEW, _COUNTED, _CHANCE = 20, 200, 1.5
 _KEPT = ("centre", "low", "high", "autoregression", "edges", "counts", "temper")  # the rest follows from these
 
 
@@ -298,15 +296,24 @@ def _compare_parts(name: str, what: str, split: str, total: np.ndarray, number: 
 
 
 def temper(counts: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """The largest temper of each component (K,) under which it keeps its promise on the quiet sample itself.
+    """The largest temper of each component (K,) at which it treats the quiet sample as if its values were independent.
 
-    ``index`` (steps, markets): the bin of each residual, -1 for none. The promise, of each component alone: no more than
-    one alarm in c values at threshold c. Dependence that whitening leaves breaks it, most for the components that it
-    resembles; a power below 1 takes the same evidence for less. 0 where no temper helps: the component is silent.
+    ``index`` (steps, markets): the bin of each residual, -1 for none. Each component is tried alone. At threshold c it may
+    raise one alarm in c values; and, at a lower threshold, where there are more to count, no more than on the same values
+    in random order. Dependence that whitening leaves breaks both, most for the components that it resembles; a power
+    below 1 takes the same evidence for less. 0 where none helps: the component is silent.
     """
-    every = float((index >= 0).sum() / _FALSE_ALARMS)
+    values = int((index >= 0).sum())
     ratios = np.stack([likelihood_ratios(counts, np.full(drift.K, power)) for power in _TEMPERS])
-    alarms = np.zeros((len(_TEMPERS), drift.K), dtype=np.int64)
-    drift.try_components(ratios, index, every, np.zeros((*alarms.shape, index.shape[1])), alarms)
-    kept = alarms <= _FALSE_ALARMS + _AND_CHANCE
+
+    def alarms(bins: np.ndarray, promised: float) -> np.ndarray:
+        raised = np.zeros(ratios.shape[:2], dtype=np.int64)
+        drift.try_components(ratios, bins, values / promised, np.zeros((*raised.shape, bins.shape[1])), raised)
+        return raised
+
+    shuffled = np.random.default_rng(0).permutation(index.ravel()).reshape(index.shape)
+    independent = alarms(shuffled, _COUNTED)
+    kept = (alarms(index, _FEW) <= _FEW + _CHANCE * _FEW**0.5) & (
+        alarms(index, _COUNTED) <= independent + _CHANCE * independent**0.5
+    )
     return np.where(kept.any(axis=0), np.array(_TEMPERS)[np.argmax(kept, axis=0)], 0.0)

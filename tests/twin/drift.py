@@ -25,6 +25,17 @@ def likelihood_ratio(counts, bin_, mean, variance, power):
     return raw[bin_] / sum(r * count / n for r, count in zip(raw, counts, strict=True))
 
 
+def alarms_alone(ratio, bins, threshold):
+    """Alarms of one component alone, R <- (1 + R) L from 0, on the bins of one market; None where there is no value."""
+    statistic, alarms = 0.0, 0
+    for b in bins:
+        if b is not None:
+            statistic = (1.0 + statistic) * ratio[b]
+            if statistic >= threshold:
+                statistic, alarms = 0.0, alarms + 1
+    return alarms
+
+
 class Market:
     """The detector of one market. ``streams``: of each, a dict with centre, low, high, phi, edges, ratios and weights."""
 
