@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.adam import Adam
 from agents.checkpoint import load_policy, save_policy
 from agents.config import Desk, PPOSpec
 from agents.network import Actor, Critic, Normaliser
@@ -104,7 +105,7 @@ class PPO:
         self.critic = Critic(self.inputs, spec.hidden, spec.activation, generator)
         self.network = nn.ModuleDict({"normaliser": self.normaliser, "actor": self.actor, "critic": self.critic})
         self.network.to(self.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=spec.learning_rate, eps=1e-5, fused=True)
+        self.adam = Adam(self.network.parameters())
         self.reference = _reference(spec, self.seat, self.device)
 
     def _stream(self, purpose: int, update: int = 0) -> np.random.Generator:
@@ -145,8 +146,7 @@ class PPO:
     def learn(self, rollout: Rollout, update: int, remaining: float) -> dict[str, float]:
         """Improve the policy on one rollout; ``remaining``: the share of training still to come."""
         spec, alive = self.spec, rollout.alive
-        for group in self.optimiser.param_groups:
-            group["lr"] = spec.learning_rate * (remaining if spec.anneal else 1.0)
+        learning_rate = spec.learning_rate * (remaining if spec.anneal else 1.0)
         advantages, returns = (array[alive] for array in self.advantages(rollout))
         explained = 1.0 - advantages.var() / max(returns.var(), 1e-300)
         self._follow(returns)
@@ -177,10 +177,10 @@ class PPO:
             shuffled = [column.index_select(-1, order) for column in data]
             for low, high in zip(bounds[:-1], bounds[1:], strict=True):
                 loss, figure = self.loss(*(column[..., low:high] for column in shuffled), old_log_sd=old_log_sd)
-                self.optimiser.zero_grad()
+                self.adam.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), spec.max_grad_norm)
-                self.optimiser.step()
+                self.adam.step(learning_rate)
                 figures.append(figure)
             if spec.target_kl is not None:
                 kl = torch.stack([figure[2] for figure in figures[1 - len(bounds) :]]).mean()
@@ -235,20 +235,12 @@ class PPO:
 
     def state(self) -> dict[str, Tensor]:
         """Networks, normaliser and Adam's moments, by name."""
-        tensors = dict(self.network.state_dict())
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": moment for name, moment in moments.items()}
-        return tensors
+        return dict(self.network.state_dict()) | {f"adam.{name}": t for name, t in self.adam.state().items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from such a state."""
         self.network.load_state_dict({name: t for name, t in tensors.items() if not name.startswith("adam.")})
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            if key.startswith("adam."):
-                _, index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = tensor
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": moments})
+        self.adam.restore({name[5:]: t for name, t in tensors.items() if name.startswith("adam.")})
 
     def save(self, folder: str | Path) -> None:
         """Write what was learned, as ``agents.load_policy`` reads it."""

@@ -105,13 +105,15 @@ def _copy_training(source: Path, folder: Path) -> None:
 
 
 def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design: str) -> None:
-    from agents.trainer import torch_threads
-    from experiments import evaluate, progress, training
-    from experiments.players import players
-
     name = f"{design}/{seed}"
     if desk.learners:
+        from experiments import training
+
         training.train(desk, seed, folder, resume, name)
+    from agents.trainer import torch_threads
+    from experiments import evaluate, progress
+    from experiments.players import players
+
     episodes, sample = desk.evaluate.episodes, desk.evaluate.sample
     # a network this small is slower on two threads than on one, and much slower on a busy machine
     with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes") as advance:
