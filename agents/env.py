@@ -24,9 +24,18 @@ class LearnerEnv(DealerMarketEnv):
     def reset(self, seed: int | None = None, options: dict | None = None):
         """As ``DealerMarketEnv.reset``; the policies start an episode too."""
         started = super().reset(seed, options)
-        batch = self._batch
-        self._cast.reset(batch.seed, batch.episode, batch.first_market, 1)
+        self._tell_policies()
         return started
+
+    def __setstate__(self, state) -> None:
+        super().__setstate__(state)
+        if self.agents:
+            self._tell_policies()
+
+    def _tell_policies(self) -> None:
+        """They are in an episode, at this step."""
+        batch = self._batch
+        self._cast.reset(batch.seed, batch.episode, batch.first_market, 1, int(batch.state["step"]))  # type: ignore[arg-type]
 
     def _quotes_of_others(self) -> dict:
         return self._cast.play(self._batch.results[0].observation, self._actions)

@@ -355,6 +355,16 @@ class MarketBatch:
 
     # --- keeping and restoring ---------------------------------------------------------------------
 
+    def __getstate__(self):
+        """A copy gets buffers of its own, and views of those; the ledger and rewards of the last step stay behind."""
+        arguments = (self.config, self.markets, self.seed, self.first_market, self.threads, len(self._log) > 0)
+        return arguments, self.snapshot()
+
+    def __setstate__(self, state) -> None:
+        arguments, snapshot = state
+        MarketBatch.__init__(self, *arguments)
+        self.restore(snapshot)
+
     def snapshot(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, as plain arrays."""
         return {

@@ -90,6 +90,16 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
             return dict(zip(self.agents, copied))  # noqa: B905
         return {agent: copied[i, : self._batch.widths[i]] for agent in self.agents for i in (self._index[agent],)}
 
+    def __getstate__(self):
+        """A copy, such as SuperSuit makes of an environment, gets buffers of its own and the same place in them."""
+        return self.config, self._batch.snapshot(), list(self.agents)
+
+    def __setstate__(self, state) -> None:
+        config, snapshot, agents = state
+        type(self).__init__(self, config)
+        self._batch.restore(snapshot)
+        self.agents = agents
+
     def render(self) -> None:
         """There is nothing to draw; reports are made from run folders."""
 

@@ -1,10 +1,13 @@
 """The PettingZoo environment: its own conformance tests, and the array API's trajectory."""
 
+import copy
+
 import numpy as np
 import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 from pettingzoo.utils.conversions import parallel_to_aec
 
+import agents
 import marketsim
 
 DESK = {
@@ -75,3 +78,36 @@ def test_dictionaries_and_arrays_give_one_trajectory(config):
                 if agent in reward:
                     assert reward[agent] == step.reward[0, i]
         assert all(np.array_equal(seen[a], before[a]) for seen, before in kept for a in seen)
+
+
+def test_a_copy_goes_on_by_itself():
+    """What SuperSuit does to make many of one: a copy whose views were the original's would see nothing."""
+    desk = DESK | {
+        "dealers": [
+            {"name": "learner", "policy": "ppo"},
+            {"name": "steady", "policy": "avellaneda_stoikov"},
+            {"name": "noisy", "policy": "random"},  # draws by the step that it is told
+        ]
+    }
+    env = agents.learner_env(marketsim.load_config(desk), seed=3)
+    action = {"learner": np.full(env.action_space("learner").shape, -0.8, np.float32)}
+    env.reset()
+    env.reset()
+    for _ in range(4):
+        env.step(action)
+    twin = copy.deepcopy(env)
+    states = []
+    for each in (env, twin):
+        states.append([each.step(action) for _ in range(3)])
+        states[-1].append(each.reset())
+    for ours, theirs in zip(*states, strict=True):
+        assert np.array_equal(ours[0]["learner"], theirs[0]["learner"]) and ours[1:] == theirs[1:]
+    assert not np.array_equal(states[1][0][0]["learner"], states[1][1][0]["learner"])
+
+    batch = marketsim.MarketBatch(marketsim.load_config(DESK), markets=3, seed=2)
+    batch.reset()
+    actions = np.full((3, 3, 5), -0.5, np.float32)
+    batch.step(actions)
+    other = copy.deepcopy(batch)
+    assert np.array_equal(batch.step(actions).reward, other.step(actions).reward)
+    assert np.array_equal(batch.state["inventory"], other.state["inventory"])
