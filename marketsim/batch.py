@@ -238,8 +238,9 @@ class MarketBatch:
             if np.shape(actions) != self._idle.shape:
                 raise ValueError(f"actions have shape {np.shape(actions)}, {self._idle.shape} is needed")
             actions = np.array(actions, dtype=np.float32, order="C")  # writeable too: one signature
-        self._drive(quotes)
-        return self._advance(actions)
+        if quotes or self._driven:
+            self._drive(quotes)
+        return self.advance(actions)
 
     def step_quotes(self, markups: np.ndarray, hedge: np.ndarray) -> Step:
         """One step with every dealer driven in prices: markups (M, N, 2, segments, sizes), hedge (M, N, 1)."""
@@ -272,13 +273,16 @@ class MarketBatch:
             self._hedges[slot] = np.reshape(hedge, -1)
             self._slots[i] = slot
 
-    def _advance(self, actions: np.ndarray) -> Step:
+    def advance(self, actions: np.ndarray) -> Step:
+        """``step`` without its checks, for actions float32 (M, N, width) in C order, driving the same dealers in the
+        same quotes as the step before: 0.3 us less, which one market behind dictionaries feels."""
         if self.episode < 0:
             raise RuntimeError("reset() comes before the first step")
         if self._step >= self.steps:
             raise RuntimeError(f"the episode ended after {self.steps} steps; reset() starts the next one")
-        self._count[0] = 0
         if self._pool is None:
+            if self._recording:
+                self._count[0] = 0
             self._run(actions, 0)
         else:
             others = [self._pool.submit(self._run, actions, k) for k in range(1, self.threads)]
@@ -357,7 +361,7 @@ class MarketBatch:
 
     def __getstate__(self):
         """A copy gets buffers of its own, and views of those; the ledger and rewards of the last step stay behind."""
-        arguments = (self.config, self.markets, self.seed, self.first_market, self.threads, len(self._log) > 0)
+        arguments = (self.config, self.markets, self.seed, self.first_market, self.threads, self._recording)
         return arguments, self.snapshot()
 
     def __setstate__(self, state) -> None:

@@ -27,6 +27,7 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         self.agents: list[str] = []
         self._batch = MarketBatch(config, markets=1, seed=seed)
         self._everyone = config.agents
+        self._nobody = dict.fromkeys(self._everyone, False)
         self._index = {agent: i for i, agent in enumerate(self._everyone)}
         self._actions = np.zeros((1, len(config.agents), max(self._batch.action_widths)), dtype=np.float32)
         self._rows = {
@@ -62,22 +63,26 @@ class DealerMarketEnv(pettingzoo.ParallelEnv):
         return self._observe(), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, np.ndarray]):
-        agents, rows = self.agents, self._rows
+        agents, rows, batch = self.agents, self._rows, self._batch
         for agent in agents:
-            rows[agent][:] = actions[agent]
-        over = self._batch.step(self._actions, self._quotes_of_others()) is self._last
+            rows[agent][...] = actions[agent]
+        quotes = self._quotes_of_others()
+        step = batch.advance(self._actions) if quotes is None else batch.step(self._actions, quotes)
+        over = step is self._last
         observation = self._observe()
         reward = dict(zip(self._everyone, self._reward.tolist()))  # noqa: B905 (a strict zip costs 1% of the step)
         out = self._terminated.tolist()
-        terminated = dict(zip(self._everyone, out)) if True in out else dict.fromkeys(agents, False)  # noqa: B905
+        terminated = dict(zip(self._everyone, out)) if True in out else self._nobody.copy()  # noqa: B905
+        truncated = dict.fromkeys(self._everyone, True) if over else self._nobody.copy()
         if len(agents) < len(out):
-            reward = {agent: reward[agent] for agent in agents}
-            terminated = {agent: terminated[agent] for agent in agents}
+            reward, terminated, truncated = (
+                {agent: of[agent] for agent in agents} for of in (reward, terminated, truncated)
+            )
         if over:
             self.agents = []
         elif True in out:
             self.agents = [agent for agent in agents if not terminated[agent]]
-        return observation, reward, terminated, dict.fromkeys(agents, over), {agent: {} for agent in agents}
+        return observation, reward, terminated, truncated, {agent: {} for agent in agents}
 
     def _quotes_of_others(self) -> dict | None:
         """What dealers that are no agents quote; here everyone is an agent."""
