@@ -35,7 +35,7 @@ class LearnerEnv(DealerMarketEnv):
     def _tell_policies(self) -> None:
         """They are in an episode, at this step."""
         batch = self._batch
-        self._cast.reset(batch.seed, batch.episode, batch.first_market, 1, int(batch.state["step"]))  # type: ignore[arg-type]
+        self._cast.reset(batch.seed, batch.episode, batch.first_market, 1, int(batch.state["step"]))
 
     def _quotes_of_others(self) -> dict:
         return self._cast.play(self._batch.results[0].observation, self._actions)

@@ -149,7 +149,7 @@ def test_the_engine_is_measured(monkeypatch):
 
 
 def test_both_learners_get_the_settings_of_the_comparison():
-    spec = train_bench.identical(DESK).dealers[0].policy
+    spec = train_bench.with_policy(DESK, train_bench.SETTINGS).dealers[0].policy
     assert (spec.hidden, spec.activation, spec.epochs, spec.minibatches) == ((64, 64), "tanh", 4, 8)
     assert spec.rollout == 128 and spec.learning_rate == DESK.dealers[0].policy.learning_rate
 
@@ -197,7 +197,9 @@ def test_without_stable_baselines_the_rows_say_so(monkeypatch):
     for name, value in {"MARKETS": 8, "ROLLOUT": 16, "UPDATES": 1, "SHARE": 2.0}.items():
         monkeypatch.setattr(train_bench, name, value)
     short = DESK.model_copy(update={"train": type("Train", (), {"steps": 100, "markets": 8})})
-    rows = train_bench._throughput(train_bench.identical(DESK)) + train_bench._to_the_optimum(short)
+    rows = train_bench._throughput(train_bench.with_policy(DESK, train_bench.SETTINGS)) + train_bench._to_the_optimum(
+        short
+    )
     missing = [row for row in rows if row.value is None]
     assert [row.met for row in missing] == [None, None]
     assert all("not installed" in row.name for row in missing)

@@ -53,7 +53,9 @@ def test_stable_baselines_learns_a_single_dealer_market_through_supersuit():
     markets = supersuit.concat_vec_envs_v1(one, MARKETS, base_class="stable_baselines3")
     markets.venv.reset(seed=0)  # its copies would all play the same market otherwise
     stable_baselines3.common.utils.set_random_seed(0)  # seed=0 below would ask SuperSuit for what it has not
-    model = stable_baselines3.PPO("MlpPolicy", markets, n_steps=200, batch_size=400, gamma=1.0, device="cpu")
+    model = stable_baselines3.PPO(
+        "MlpPolicy", markets, n_steps=200, batch_size=200, gamma=1.0, gae_lambda=0.5, learning_rate=1e-3, device="cpu"
+    )
     value, best = worth(desk), optimal.solve(desk).optimal
     before = value(Learned(model)) / best
     model.learn(STEPS)

@@ -68,7 +68,8 @@ class MarketVecEnv(VecEnv):
 class Baseline:
     """Their PPO with our network, number of markets, rollout, epochs and minibatches; all else is its default.
 
-    A policy too: ``act`` is its deterministic action. Its discount is its default of 0.99 unless ``gamma`` is given.
+    ``settings``: other arguments of theirs instead, and ``minibatches`` and ``log_std_init`` (log of the standard
+    deviation at the start). A policy too: ``act`` is its deterministic action.
     """
 
     native = False
@@ -80,15 +81,17 @@ class Baseline:
         hidden = list(spec.hidden)
         self.steps = 0  # market steps so far, summed over markets
         self._per_update = markets * self.rollout
+        self.epochs = settings.pop("n_epochs", spec.epochs)
         self._ppo = PPO(
             "MlpPolicy",
             MarketVecEnv(desk, markets, seed),
             n_steps=self.rollout,
-            batch_size=self._per_update // spec.minibatches,
-            n_epochs=spec.epochs,
+            batch_size=self._per_update // settings.pop("minibatches", spec.minibatches),
+            n_epochs=self.epochs,
             policy_kwargs={
                 "net_arch": {"pi": hidden, "vf": hidden},
                 "activation_fn": torch.nn.Tanh if spec.activation == "tanh" else torch.nn.ReLU,
+                "log_std_init": settings.pop("log_std_init", 0.0),
             },
             device="cpu",
             seed=seed,
