@@ -13,7 +13,7 @@ import marketsim
 from agents.config import Desk
 from agents.trainer import Trainer
 from experiments import bench as bench_package
-from experiments.bench import bench, engine, start
+from experiments.bench import bench, engine, search, start
 from experiments.bench import train as train_bench
 from experiments.bench.rows import Row, Times, alternate, print_table, rates
 from marketsim import InputError, observe
@@ -227,6 +227,18 @@ def test_stable_baselines_meets_the_same_market():
     learner.update()
     assert learner.steps == 4 * 6
     assert np.abs(learner.act(np.zeros((5, 2), np.float32))).max() <= 1.0
+
+
+def test_the_search_is_of_twenty_trials_and_its_table_holds_them():
+    table = json.loads(search.TABLE.read_text())
+    drawn = search.trials()
+    assert drawn == search.trials() and drawn[0] == {} and len(drawn) == 21
+    assert [trial["settings"] for trial in table["trials"]] == drawn
+    assert search.best() in drawn
+    assert all(
+        trial["share"] <= max(t["share"] for t in table["trials"] if t["settings"] == search.best())
+        for trial in table["trials"]
+    )
 
 
 # --- starting ----------------------------------------------------------------------------------------
