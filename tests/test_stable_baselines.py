@@ -8,6 +8,7 @@ import pytest
 import agents
 from agents import optimal
 from agents.config import Desk
+from agents.trainer import torch_threads
 from experiments.bench.train import worth
 
 DESK = {
@@ -58,7 +59,8 @@ def test_stable_baselines_learns_a_single_dealer_market_through_supersuit():
     )
     value, best = worth(desk), optimal.solve(desk).optimal
     before = value(Learned(model)) / best
-    model.learn(STEPS)
+    with torch_threads(1):  # a network this small loses on two
+        model.learn(STEPS)
     after = value(Learned(model)) / best
     print(f"{before:.1%} of the optimum before, {after:.1%} after")
     assert before < 0.8 and after >= 0.9
