@@ -103,7 +103,7 @@ class MarketBatch:
         bounds = np.linspace(0, M, threads + 1).astype(int)
         self._chunks = [(int(lo), int(hi)) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)]
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self._record = record
+        self._recording = record
         self._count = np.zeros(1, dtype=np.int64)
         self._use(tables)
         truncated = (np.zeros((M, N), dtype=bool), np.ones((M, N), dtype=bool))
@@ -154,7 +154,7 @@ class MarketBatch:
             self._use(own)
 
     def _log_size(self) -> int:
-        if not self._record:
+        if not self._recording:
             return 0
         if self.threads > 1:
             raise ValueError("requests are recorded on one thread: threads=1")
@@ -292,7 +292,7 @@ class MarketBatch:
         self._step += 1
         if self._step == self.steps:
             self._check_limits()
-        if self._count[0] > len(self._log) > 0:
+        if self._recording and self._count[0] > len(self._log):
             raise RuntimeError(
                 f"{self._count[0]} requests in a step, more than the {len(self._log)} that were foreseen"
             )

@@ -58,8 +58,7 @@ _LOGIT_CHOICE = int(Choice.LOGIT)
 
 
 @stage
-def _keys(key, keys, row, step, lo, n):
-    out = keys[row]
+def _keys(key, out, step, lo, n):
     for j in range(n):
         out[j] = step_key(key[lo + j], step)
 
@@ -87,14 +86,15 @@ def reset(
     """Start an episode of markets ``lo:hi``: keys, F_0 and the steps ahead, empty books, the first observation."""
     p = params[0]
     N = dealer.shape[1]
+    zero = np.int64(0)  # not a literal, for which every stage that takes it would be compiled once more
     for start in range(lo, hi, at.BLOCK):
         n = min(at.BLOCK, hi - start)
         for j in range(n):
             key[start + j] = market_key(seed, episode, first + start + j)
-        _keys(key, keys, 0, 0, start, n)
+        _keys(key, keys[0], zero, start, n)
         start_price(p, path, keys[0], market, start, n)
         for k in range(p.ahead - 1):
-            _keys(key, keys, 0, k, start, n)
+            _keys(key, keys[0], k, start, n)
             move_price(p, regimes, path, keys[0], market, k, start, n)
         mid = market[AHEAD, start : start + n]
         for row in range(HISTORY_LENGTH):
@@ -113,7 +113,7 @@ def reset(
             dealer[RECENT_ASKED, i, start : start + n] = dealers[i].expected_requests
             dealer[RECENT_WON, i, start : start + n] = 0.5 * dealers[i].expected_requests
         observe(
-            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, 0, start, n
+            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, zero, start, n
         )
 
 
@@ -300,7 +300,7 @@ def _request_rounds(
             skew[j] = 0.0
     begin_arrivals(p, key, keys[2], ints[at.WHO], position, work[at.BACKWARDS], n)
     k = n
-    r = 0
+    r = np.int64(0)  # not a literal, for which every stage below would be compiled once more
     while k > 0:
         if p.arrivals == _BERNOULLI and r == cells.shape[0]:
             break
@@ -333,8 +333,8 @@ def step(
     N = dealer.shape[1]
     for start in range(lo, hi, at.BLOCK):
         n = min(at.BLOCK, hi - start)
-        _keys(key, keys, 0, t, start, n)
-        _keys(key, keys, 1, t + p.ahead - 1, start, n)
+        _keys(key, keys[0], t, start, n)
+        _keys(key, keys[1], t + p.ahead - 1, start, n)
         move_price(p, regimes, path, keys[1], market, t + p.ahead - 1, start, n)
 
         _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, t, start, n)

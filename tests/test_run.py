@@ -246,6 +246,7 @@ def test_every_gallery_file_runs(name, tmp_path):
         more = {}
     experiment = config.load(name, set=more)
     assert experiment.name == name and experiment.base.description
+    more |= {"evaluate.episodes": max(60, 3 * experiment.base.evaluate.in_a_row)}
     run = experiments.run(name, set=SHORT | more, out=tmp_path)
     assert run.manifest["complete"] and run.page.exists()
     assert set(run.summary["designs"]) == set(experiment.designs)

@@ -49,10 +49,11 @@ def response(on_breach):
     if on_breach == _REDUCES:
         return _REDUCE_ONLY
     if on_breach == _FLATTENS:
-        return _NO_QUOTES | _FLATTEN
+        return np.uint32(_NO_QUOTES | _FLATTEN)
     if on_breach == _WIDENS:
         return _WIDEN
-    return kept(_NO_QUOTES | _NO_HEDGE) if on_breach == _HALT else _NO_QUOTES | _NO_HEDGE
+    rejected = np.uint32(_NO_QUOTES | _NO_HEDGE)
+    return kept(rejected) if on_breach == _HALT else rejected
 
 
 @stage
