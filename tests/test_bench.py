@@ -13,8 +13,9 @@ import marketsim
 from agents.config import Desk
 from agents.trainer import Trainer
 from experiments import bench as bench_package
-from experiments.bench import bench, engine, search, start
+from experiments.bench import bench, engine, limits, search, start
 from experiments.bench import train as train_bench
+from experiments.bench.play import EPISODES, Play
 from experiments.bench.rows import Row, Times, alternate, print_table, rates
 from marketsim import InputError, observe
 
@@ -122,11 +123,11 @@ def test_the_markets_are_those_that_are_asked_for():
 
 
 def test_a_repeat_plays_whole_episodes_with_trades_in_them():
-    play = engine.Play(engine.workloads()[0].config, markets=50)
+    play = Play(engine.workloads()[0].config, markets=50)
     play()
     batch = play.batch
-    assert batch.state["step"] == 96 and batch.episode == engine.EPISODES - 1
-    assert play.steps == engine.EPISODES * 96 * 50
+    assert batch.state["step"] == 96 and batch.episode == EPISODES - 1
+    assert play.steps == EPISODES * 96 * 50
     assert np.abs(batch.state["inventory"]).max() > 0 and np.abs(batch.state["cash"]).min() > 0
 
 
@@ -138,10 +139,14 @@ def test_the_reference_kernel_computes():
 def test_the_engine_is_measured(monkeypatch):
     for name, value in {"REPEATS": 2, "MARKETS": 3, "MANY_MARKETS": 5, "ENV_EPISODES": 1}.items():
         monkeypatch.setattr(engine, name, value)
+    monkeypatch.setattr(limits, "MARKETS", 3)
+    monkeypatch.setattr(limits, "REPEATS", 2)
     rows = engine.measure()
     asked = [(row.at_least, row.aim) for row in rows if row.at_least]
     assert asked == [(8e6, 18e6), (12e6, 25e6), (4e6, 8e6), (30.0, None), (100e3, 130e3), (1.7, 1.9)]
-    rates = [row for row in rows if row.value is not None and "limits" not in row.name and "their share" not in row.name]
+    rates = [
+        row for row in rows if row.value is not None and "limits" not in row.name and "their share" not in row.name
+    ]
     assert rates and all(row.value > 0 for row in rates)
 
 
@@ -196,6 +201,8 @@ def test_without_stable_baselines_the_rows_say_so(monkeypatch):
     monkeypatch.setattr(train_bench, "find_spec", lambda name: None)
     for name, value in {"MARKETS": 8, "ROLLOUT": 16, "UPDATES": 1, "SHARE": 2.0}.items():
         monkeypatch.setattr(train_bench, name, value)
+    monkeypatch.setattr(limits, "MARKETS", 3)
+    monkeypatch.setattr(limits, "REPEATS", 2)
     short = DESK.model_copy(update={"train": type("Train", (), {"steps": 100, "markets": 8})})
     rows = train_bench._throughput(train_bench.with_policy(DESK, train_bench.SETTINGS)) + train_bench._to_the_optimum(
         short

@@ -15,11 +15,12 @@ import numpy as np
 from numba import njit
 
 from experiments import progress
+from experiments.bench import limits
+from experiments.bench.play import Play
 from experiments.bench.rows import Row, alternate, rates
-from marketsim import MarketBatch, MarketConfig, load_config, parallel_env
+from marketsim import MarketConfig, load_config, parallel_env
 
 STEPS = 96
-EPISODES = 1  # of a repeat: short, so that some repeats are not interrupted
 REPEATS = 40
 MARKETS = 1_000
 MANY_MARKETS = 10_000
@@ -75,7 +76,7 @@ def measure() -> list[Row]:
     with progress.if_slow("compiling the market step, once; up to a minute ..."):
         Play(work[0].config, markets=1)()
     rows = [row for workload in work for row in _array_rows(workload)]
-    rows += _limits_rows(work[0].config)
+    rows += limits.rows(work[0].config)
     return [*rows, *_environment_rows(work[0].config), _threads_row(work[0].config)]
 
 
@@ -89,37 +90,6 @@ def _array_rows(workload: Workload) -> list[Row]:
             f"{workload.name}, {MARKETS} markets", taken, play.steps, "market steps/s", workload.at_least, workload.aim
         ),
         Row("  a step in elements of the reference kernel", elements, "x"),
-    ]
-
-
-# every limit of the compiled step, at levels that are seldom met
-LIMITS = {
-    "markup": {"low": -0.1, "high": 1.1},
-    "size": {"hard": 10},
-    "position": {"soft": 15, "hard": 20, "on_breach": "reduce_only"},
-    "worst_case": {"hard": 25},
-    "loss": {"soft": 100, "hard": 200},
-    "rolling_loss": {"soft": 50, "hard": 100, "steps": 20},
-    "drawdown": {"soft": 100, "hard": 200},
-    "feed": {"jump": 10, "frozen": 20},
-    "time_at_limit": {"level": 18, "hard": 40},
-    "hedge": {"hard": 5},
-    "slippage": {"hard": 1.0},
-}
-
-
-def _limits_rows(config: MarketConfig) -> list[Row]:
-    """What all limits together cost: the same market with and without them, in turn."""
-    tree = config.model_dump(mode="json", exclude_none=True)
-    tree["dealers"] = [dealer | {"limits": LIMITS} for dealer in tree["dealers"]]
-    tree["desk"] = {"position": {"hard": 60}}
-    free, held = Play(config, MARKETS), Play(load_config(tree), MARKETS)
-    without, with_limits = alternate(REPEATS, free, held)
-    paired = [(b - a) / free.steps for a, b in zip(without.seconds, with_limits.seconds, strict=True)]
-    seconds, dealers = statistics.median(paired), len(config.agents)
-    return [
-        Row(f"all limits, a dealer-step, median of {len(paired)} pairs", seconds / dealers * 1e9, "ns", 30.0),
-        Row("  their share of the market step", 100 * seconds / (with_limits.median / held.steps), "%"),
     ]
 
 
@@ -149,26 +119,6 @@ def _threads_row(config: MarketConfig) -> Row:
     single, double = alternate(REPEATS // 2, one, two)
     paired = [a / b for a, b in zip(single.seconds, double.seconds, strict=True)]
     return Row(f"{name}, median of {len(paired)} pairs", statistics.median(paired), "x", 1.7, 1.9)
-
-
-class Play:
-    """Whole episodes of a batch under actions that are drawn beforehand."""
-
-    def __init__(self, config: MarketConfig, markets: int, threads: int = 1):
-        self.batch = MarketBatch(config, markets, threads=threads)
-        shape = (8, markets, len(self.batch.agents), max(self.batch.action_widths))
-        self.actions = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-
-    @property
-    def steps(self) -> int:
-        """Market steps of a call."""
-        return EPISODES * self.batch.steps * self.batch.markets
-
-    def __call__(self) -> None:
-        for _ in range(EPISODES):
-            self.batch.reset()
-            for t in range(self.batch.steps):
-                self.batch.step(self.actions[t % len(self.actions)])
 
 
 @njit(error_model="numpy")

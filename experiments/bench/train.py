@@ -17,6 +17,7 @@ from agents.policy_map import policy_map
 from agents.ppo import PPO
 from agents.trainer import Trainer, torch_threads
 from experiments import progress
+from experiments.bench import limits
 from experiments.bench.rows import Row, alternate, rates
 from experiments.config import load
 from experiments.run import prepare
@@ -65,6 +66,7 @@ def _throughput(desk: Desk) -> list[Row]:
         (taken,) = alternate(UPDATES, ours.update)
         return [
             *rates(name, taken, steps, "steps/s", None, None),
+            limits.share_of_training(desk, taken.best / steps),
             Row(f"against stable-baselines3: {MISSING}", None, "x", 1.2, 2.0),
         ]
     from experiments.bench.stable_baselines import Baseline
@@ -72,6 +74,7 @@ def _throughput(desk: Desk) -> list[Row]:
     taken, theirs = alternate(UPDATES, ours.update, Baseline(desk, MARKETS, 0).update)
     return [
         *rates(name, taken, steps, "steps/s", None, None),
+        limits.share_of_training(desk, taken.best / steps),
         *rates("stable-baselines3, the same", theirs, steps, "steps/s", None, None),
         Row("PPO against stable-baselines3", theirs.best / taken.best, "x", 1.2, 2.0),
     ]
