@@ -26,7 +26,8 @@ from marketsim.batch import MarketBatch
 from marketsim.document import InputError
 from marketsim.quotes import markups_of
 
-VERSION = 1  # of the format of a policy and of a training state
+VERSION = 1  # of the format of a policy
+STATE_VERSION = 2  # of a training state; 2: with duals and what is kept
 GENERATIONS = 2  # training states kept
 
 
@@ -34,19 +35,12 @@ GENERATIONS = 2  # training states kept
 
 
 class LearnedPolicy:
-    """A learned dealer: the mean action of its Gaussian policy. Made by ``load_policy``."""
+    """A learned dealer: the mean action of its Gaussian policy. Made by ``load_policy``, or of networks that learn."""
 
     native = False
 
-    def __init__(self, about: Mapping[str, Any], tensors: Mapping[str, Tensor], seat: Seat | None):
-        spec = PPOSpec.model_validate({**about["spec"], "hidden": tuple(about["spec"]["hidden"])})
-        inputs, outputs = len(about["observation"]), len(about["components"])
-        self.seat = seat
-        self.normaliser = Normaliser(inputs)
-        generator = torch.Generator()  # its weights are replaced at once
-        self.actor = Actor(inputs, spec.hidden, outputs, spec.activation, spec.initial_sd, generator)
-        for part, module in (("normaliser.", self.normaliser), ("actor.", self.actor)):
-            module.load_state_dict({k.removeprefix(part): t for k, t in tensors.items() if k.startswith(part)})
+    def __init__(self, normaliser: Normaliser, actor: Actor, seat: Seat | None):
+        self.normaliser, self.actor, self.seat = normaliser, actor, seat
 
     def to(self, device: torch.device) -> LearnedPolicy:
         self.normaliser.to(device)
@@ -64,8 +58,8 @@ class LearnedPolicy:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """float32 (M, width) -> float32 (M, components) in [-1, 1]."""
-        rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32))
-        return np.clip(self.mean(rows).t().numpy(), -1.0, 1.0, order="C")
+        rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32)).to(self.log_sd.device)
+        return np.clip(self.mean(rows).t().cpu().numpy(), -1.0, 1.0, order="C")
 
     def quote(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the action asks for: markups (M, 2, segments, sizes) in price units, hedge (M, 1) in lots.
@@ -111,9 +105,19 @@ def load_policy(path: str | Path, seat: Seat | None = None) -> LearnedPolicy:
                     f"dealer {seat.name} has {_short(wanted)}"
                 )
     try:
-        return LearnedPolicy(about, {name: torch.from_numpy(array) for name, array in arrays.items()}, seat)
+        return LearnedPolicy(*_networks(about, {k: torch.from_numpy(array) for k, array in arrays.items()}), seat)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: policy.json and policy.safetensors do not fit together: {error}") from error
+
+
+def _networks(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Normaliser, Actor]:
+    spec = PPOSpec.model_validate({**about["spec"], "hidden": tuple(about["spec"]["hidden"])})
+    inputs, outputs = len(about["observation"]), len(about["components"])
+    generator = torch.Generator()  # its weights are replaced at once
+    networks = Normaliser(inputs), Actor(inputs, spec.hidden, outputs, spec.activation, spec.initial_sd, generator)
+    for part, module in zip(("normaliser.", "actor."), networks, strict=True):
+        module.load_state_dict({k.removeprefix(part): t for k, t in tensors.items() if k.startswith(part)})
+    return networks
 
 
 def _fitting(seat: Seat) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def save_state(folder: str | Path, number: int, arrays: Mapping[str, np.ndarray]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{number:08d}.safetensors"
-    document = {"version": VERSION, "number": number, **document}
+    document = {"version": STATE_VERSION, "number": number, **document}
     _write(path, save(dict(arrays), metadata={"document": json.dumps(document)}))
     for old in sorted(folder.glob("state-*.safetensors"))[:-GENERATIONS]:
         old.unlink()
@@ -157,7 +161,7 @@ def load_state(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
         except (OSError, KeyError, ValueError, SafetensorError):
             continue
-        if document.get("version") == VERSION:
+        if document.get("version") == STATE_VERSION:
             return arrays, document
     return None
 

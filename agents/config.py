@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from marketsim.config import Dealer, MarketConfig
-from marketsim.model import Listed, Model, NonNegative, Positive, Probability, as_tuple, tagged
+from marketsim.model import Listed, Model, NonNegative, Positive, Probability, Real, as_tuple, tagged
+from marketsim.observe import DEFAULT
+
+TAIL_KINDS = ("mean_cvar", "cvar_constrained")  # of objectives that charge for the tail of the loss
 
 
 class PolicySpec(Model):
@@ -92,23 +95,123 @@ PolicyBlock = Annotated[
 ]
 
 
+class PID(Model):
+    """Gains of a multiplier (Stooke, Achiam and Abbeel 2020), a measurement; docs/objectives.md has the units."""
+
+    proportional: NonNegative = 0.5
+    integral: NonNegative = 0.1
+    derivative: NonNegative = 0.0
+
+
+class Constraint(Model):
+    """A mean that must stay within a limit.
+
+    ``time_at_limit``: the share of an episode's steps that end at the position limit. ``turnover``: the lots an episode
+    trades, with clients and at the venue.
+    """
+
+    kind: Literal["time_at_limit", "turnover"]
+    limit: Positive
+
+
+Level = Annotated[float, Field(ge=0.5, le=0.999)]
+
+
 class Objective(Model):
-    """What a learner maximises: the mean of its episode reward."""
+    """What a learner maximises, over episodes; docs/objectives.md."""
+
+    kind: str
+
+
+class _Constrained(Objective):
+    constraints: Listed[Constraint] = ()
+    pid: PID = PID()
+    episodes: Annotated[int, Field(ge=1000, le=1_000_000)] = 2000  # fresh ones, a measurement
+
+    @model_validator(mode="after")
+    def _each_once(self):
+        kinds = [constraint.kind for constraint in self.constraints]
+        if len(set(kinds)) != len(kinds):
+            raise ValueError("constraints: each kind at most once")
+        return self
+
+
+class Mean(_Constrained):
+    """The mean of the episode's reward."""
 
     kind: Literal["mean"] = "mean"
+
+
+class MeanCVaR(_Constrained):
+    """The mean less ``weight`` times the CVaR of the episode's loss at ``level``."""
+
+    kind: Literal["mean_cvar"]
+    weight: NonNegative
+    level: Level = 0.95
+
+
+class CVaRConstrained(_Constrained):
+    """The mean, subject to a CVaR of the episode's loss of at most ``limit``, price units x lots."""
+
+    kind: Literal["cvar_constrained"]
+    limit: Real
+    level: Level = 0.95
+
+
+class Entropic(Objective):
+    """The certainty equivalent -1/g log E exp(-g reward) of exponential utility, g the ``risk_aversion``."""
+
+    kind: Literal["entropic"]
+    risk_aversion: Positive
+
+
+ObjectiveBlock = Annotated[Mean | MeanCVaR | CVaRConstrained | Entropic, Field(discriminator="kind"), tagged("mean")]
 
 
 class TradingDealer(Dealer):
     """A dealer with the policy that plays it."""
 
     policy: PolicyBlock
-    objective: Annotated[Objective, tagged("mean")] = Objective()
+    objective: ObjectiveBlock = Mean()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sees_its_tail(cls, tree: Any) -> Any:
+        """The default observation of a dealer with a tail objective has ``tail`` in it."""
+        objective = tree.get("objective") if isinstance(tree, dict) else None
+        kind = objective.get("kind") if isinstance(objective, dict) else objective
+        seen = tree.get("observation", "default") if isinstance(tree, dict) else None
+        if kind in TAIL_KINDS and (seen == "default" or isinstance(seen, list | tuple) and tuple(seen) == DEFAULT):
+            return {**tree, "observation": [*DEFAULT, "tail"]}
+        return tree
+
+    @model_validator(mode="after")
+    def _objective_fits(self):
+        kind, policy = self.objective.kind, self.policy
+        if kind == "mean":
+            return self
+        if kind in TAIL_KINDS and "tail" not in self.observation:
+            raise ValueError(f"objective {kind} needs the observation tail, without it the best action is not known")
+        if isinstance(policy, PPOSpec) and policy.gamma != 1:
+            raise ValueError(f"objective {kind} is about whole episodes, policy.gamma must be 1, not {policy.gamma:g}")
+        return self
 
 
 class Desk(MarketConfig):
     """A market whose dealers have policies."""
 
     dealers: Listed[TradingDealer]
+
+    @model_validator(mode="after")
+    def _objectives_fit(self):
+        for dealer in self.dealers:
+            place, objective = f"dealers.{dealer.name}.objective", dealer.objective
+            if objective.kind != "mean" and self.market.horizon != "final":
+                raise ValueError(f"{place}: {objective.kind} is about whole episodes, market.horizon must be final")
+            limited = dealer.limits.position or self.market.inventory_limit
+            if any(c.kind == "time_at_limit" for c in getattr(objective, "constraints", ())) and not limited:
+                raise ValueError(f"{place}: time_at_limit needs limits.position or market.inventory_limit")
+        return self
 
     @property
     def dealer_of(self) -> tuple[TradingDealer, ...]:

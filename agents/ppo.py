@@ -46,18 +46,24 @@ def kl_divergence(mean: Tensor, log_sd: Tensor, other_mean: Tensor, other_log_sd
 
 
 def gae(
-    reward: np.ndarray, value: np.ndarray, next_value: np.ndarray, ended: np.ndarray, gamma: float, gae_lambda: float
+    reward: np.ndarray,
+    value: np.ndarray,
+    next_value: np.ndarray,
+    ended: np.ndarray,
+    gamma: float | np.ndarray,
+    gae_lambda: float,
 ) -> np.ndarray:
-    """Generalised advantage estimates (Schulman et al. 2016, eq. 16); arrays (steps, ...).
+    """Generalised advantage estimates (Schulman et al. 2016, eq. 16); arrays (steps, ...), gamma one too or a number.
 
     ``next_value``: of the state a step leads to; 0 where nothing can be earned any more, the value of the last
     state where an episode is cut. ``ended`` stops the sum: the next row belongs to another episode.
     """
+    gamma = np.broadcast_to(gamma, reward.shape)
     delta = reward + gamma * next_value - value
     advantage = np.empty_like(delta)
     ahead = np.zeros_like(delta[0])
     for t in reversed(range(len(delta))):
-        ahead = delta[t] + gamma * gae_lambda * np.where(ended[t], 0.0, ahead)
+        ahead = delta[t] + gamma[t] * gae_lambda * np.where(ended[t], 0.0, ahead)
         advantage[t] = ahead
     return advantage
 
@@ -75,6 +81,7 @@ class Rollout:
         self.mean = np.empty((*shape, outputs), np.float32)  # of the policy that acted
         self.action = np.empty((*shape, outputs), np.float32)  # the sample; the market clips it
         self.reward = np.empty(shape)
+        self.discount = np.ones(shape)  # of everything after the step, beside gamma
         self.alive = np.empty(shape, bool)  # the step counts: not after ruin
         self.ended = np.empty(shape, bool)  # the dealer's episode ends with this step
         self.worth = np.empty(shape, bool)  # the state after this step has a value
@@ -140,7 +147,8 @@ class PPO:
         for t, observation in rollout.after.items():
             next_value[t] = self.value(observation)
         next_value[~rollout.worth] = 0.0
-        advantage = gae(rollout.reward, value, next_value, rollout.ended, self.spec.gamma, self.spec.gae_lambda)
+        gamma = self.spec.gamma * rollout.discount
+        advantage = gae(rollout.reward, value, next_value, rollout.ended, gamma, self.spec.gae_lambda)
         return advantage, advantage + value
 
     def learn(self, rollout: Rollout, update: int, remaining: float) -> dict[str, float]:
@@ -242,9 +250,9 @@ class PPO:
         self.network.load_state_dict({name: t for name, t in tensors.items() if not name.startswith("adam.")})
         self.adam.restore({name[5:]: t for name, t in tensors.items() if name.startswith("adam.")})
 
-    def save(self, folder: str | Path) -> None:
-        """Write what was learned, as ``agents.load_policy`` reads it."""
-        save_policy(folder, self.spec, self.seat, self.normaliser, self.actor)
+    def save(self, folder: str | Path, networks: tuple[Normaliser, Actor] | None = None) -> None:
+        """Write what was learned, as ``agents.load_policy`` reads it; ``networks``: kept copies, default its own."""
+        save_policy(folder, self.spec, self.seat, *(networks or (self.normaliser, self.actor)))
 
 
 def _reference(spec: PPOSpec, seat: Seat, device: torch.device):

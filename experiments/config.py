@@ -44,11 +44,14 @@ class Scenario(Model):
 
 class Evaluation(Model):
     """``sample``: episodes whose every step and request is kept; ``stochastic``: learners keep exploring;
-    ``in_a_row``: episodes that one market plays one after another, which drift detection and escalation need."""
+    ``in_a_row``: episodes that one market plays one after another, which drift detection and escalation need;
+    ``acceptance``: fresh episodes on which a learner's constraints are tried; fewer than the default accept nobody.
+    """
 
     episodes: Annotated[int, Field(ge=2, le=10_000_000)] = 20_000
     sample: Annotated[int, Field(ge=1, le=1_000)] = 20
     stochastic: bool = False
+    acceptance: Annotated[int, Field(ge=100, le=10_000_000)] = 100_000
     in_a_row: Annotated[int, Field(ge=1, le=100_000)] = 1
     scenario: Scenario | None = None
 

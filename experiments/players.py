@@ -6,49 +6,33 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 
 from agents.cast import Cast
-from agents.checkpoint import LearnedPolicy, load_policy
+from agents.checkpoint import load_policy
+from agents.exploring import deployed
 from agents.policy import Policy, Seat, build
 from agents.trainer import Trainer
 from experiments import store
 from experiments.config import ExperimentConfig
 from marketsim.batch import MarketBatch
 from marketsim.document import InputError
-from marketsim.rng import POLICY, draws
 
 
-def players(desk: ExperimentConfig, folder: Path) -> dict[int, Policy]:
-    """Agent -> its policy: learners from the checkpoints in the folder of a design and seed, the others as they are."""
+def players(desk: ExperimentConfig, folder: Path, explores: bool | None = None) -> dict[int, Policy]:
+    """Agent -> its policy: learners from the checkpoints in the folder of a design and seed, the others as they are.
+
+    ``explores``: whether learners do; default as they are deployed, ``evaluate.stochastic``.
+    """
+    explores = desk.evaluate.stochastic if explores is None else explores
     policies: dict[int, Policy] = {}
     for agent, dealer in enumerate(desk.dealer_of):
         seat = Seat(desk, agent)
         if dealer.policy.learns:
             learned = load_policy(store.checkpoint_folder(folder, seat.name), seat)
-            policies[agent] = Exploring(learned, agent) if desk.evaluate.stochastic else learned  # type: ignore[assignment]
+            policies[agent] = deployed(learned, agent, explores)
         else:
             policies[agent] = build(dealer.policy, seat)
     return policies
-
-
-class Exploring:
-    """A learned policy that goes on exploring: its actions are drawn from its Gaussian, by the market's counters."""
-
-    native = False
-
-    def __init__(self, policy: LearnedPolicy, agent: int):
-        self.policy, self.agent = policy, agent
-
-    def reset(self, seed: int, episode: int, first_market: int, markets: int, step: int = 0) -> None:
-        self.start, self.step = (seed, episode, first_market), step
-
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        mean = self.policy.mean(torch.from_numpy(np.ascontiguousarray(observation, np.float32))).t().numpy()
-        uniforms = np.empty(mean.shape)
-        draws(*self.start, POLICY, self.step, self.agent * 65536, uniforms)
-        self.step += 1
-        return (mean + self.policy.log_sd.exp().cpu().numpy() * ndtri(uniforms)).astype(np.float32)
 
 
 def rehearse(desk: ExperimentConfig) -> None:

@@ -110,8 +110,9 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
         from experiments import training
 
         training.train(desk, seed, folder, resume, name)
+    from agents.objectives import Dual
     from agents.trainer import torch_threads
-    from experiments import evaluate, progress
+    from experiments import acceptance, evaluate, progress
     from experiments.players import players
 
     episodes, sample = desk.evaluate.episodes, desk.evaluate.sample
@@ -120,6 +121,9 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
         policies = players(desk, folder)
         course = evaluate.Course.of(desk, policies, folder, resume)
         evaluate.evaluate(desk, policies, folder, desk.seed, episodes, sample, advance, course=course)
+    if any(Dual(desk.dealer_of[agent].objective).limits for agent in desk.learners):
+        with torch_threads(1):
+            acceptance.accept(desk, folder, name)
 
 
 def _conclude(path: Path, experiment: Experiment) -> Run:

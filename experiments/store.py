@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXPERIMENT, MANIFEST, SUMMARY, REPORT = "experiment.yaml", "manifest.json", "summary.json", "report.html"
+ACCEPTANCE = "acceptance.json"  # of a design and seed whose learners have constraints
 # the tables of a design and seed, in the order in which the digest reads them
 TABLES = (
     "training", "episodes", "steps", "requests", "quantiles", "quotes", "benchmarks", "interventions",
@@ -73,6 +74,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, tree: Any) -> None:
     """JSON as everyone reads it: a figure that is not finite is null."""
     write_text(path, json.dumps(_finite(tree), indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """None where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def write_yaml(path: Path, tree: Any) -> None:

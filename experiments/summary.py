@@ -73,17 +73,27 @@ def _design(
         dealers[agent]["inventory"] |= _inventory(quantiles[quantiles["dealer"] == agent])
     learners = _learners(desk)
     rivals = {learner: [agent for agent in desk.agents if agent != learner] for learner in learners}
-    return {
-        "seeds": list(folders),
-        "dealers": dealers,
-        "against": {learner: _against(measured, learner, others) for learner, others in rivals.items() if others},
-        "best_rival": {
-            learner: max(others, key=lambda agent: dealers[agent]["objective"]["value"])
-            for learner, others in rivals.items()
-            if others
-        },
-        "doubts": _doubts(desk, tables, dealers),
-    } | ({"governance": worth.governance(desk, folders)} if desk.escalation is not None else {})
+    return (
+        {
+            "seeds": list(folders),
+            "dealers": dealers,
+            "against": {learner: _against(measured, learner, others) for learner, others in rivals.items() if others},
+            "best_rival": {
+                learner: max(others, key=lambda agent: dealers[agent]["objective"]["value"])
+                for learner, others in rivals.items()
+                if others
+            },
+            "doubts": _doubts(desk, tables, dealers),
+        }
+        | _acceptance(folders)
+        | ({"governance": worth.governance(desk, folders)} if desk.escalation is not None else {})
+    )
+
+
+def _acceptance(folders: Mapping[int, Path]) -> dict[str, Any]:
+    """What ``acceptance.json`` says of each training seed, where a learner has a constraint."""
+    found = {str(seed): store.read_json(folder / store.ACCEPTANCE) for seed, folder in folders.items()}
+    return {"acceptance": found} if all(found.values()) else {}
 
 
 def _dealer(measured: Measured, agent: str) -> dict[str, Any]:

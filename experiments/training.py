@@ -18,7 +18,9 @@ def train(desk: ExperimentConfig, seed: int, folder: Path, resume: bool, name: s
 
     ``resume``: continue from the newest whole state in the folder, else begin anew; both end bit for bit alike.
     """
-    trainer = Trainer(desk, seed, desk.train.markets, desk.train.steps, desk.train.device)
+    trainer = Trainer(
+        desk, seed, desk.train.markets, desk.train.steps, desk.train.device, explores=desk.evaluate.stochastic
+    )
     records: list[dict] = []
     if resume:
         records = _restore(trainer, folder)
@@ -31,7 +33,12 @@ def train(desk: ExperimentConfig, seed: int, folder: Path, resume: bool, name: s
             records += trainer.update()
             if trainer.done or trainer.update_number % desk.train.checkpoint_every == 0:
                 _keep(trainer, records, folder)
-            advance(trainer.steps, f"objective {records[-1]['objective']:.4g}")
+            advance(trainer.steps, _figures(records[-1]))
+
+
+def _figures(record: dict) -> str:
+    tail = f", CVaR {record['cvar']:.4g}" if record["cvar"] == record["cvar"] else ""
+    return f"objective {record['objective']:.4g}{tail}"
 
 
 def _keep(trainer: Trainer, records: list[dict], folder: Path) -> None:
@@ -39,7 +46,7 @@ def _keep(trainer: Trainer, records: list[dict], folder: Path) -> None:
     store.write_table(folder, "training", pd.DataFrame(records))
     for policy in trainer.policies:
         for agent in policy.learners:
-            policy.save(store.checkpoint_folder(folder, trainer.desk.agents[agent]))
+            trainer.save(agent, store.checkpoint_folder(folder, trainer.desk.agents[agent]))
     save_state(store.training_folder(folder), trainer.update_number, trainer.state_dict(), {})
 
 

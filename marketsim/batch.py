@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ class MarketBatch:
         ring = int(tables.market["ahead"][0]) + 1
         self._market = np.zeros((AHEAD + 2 * ring, M))
         self._dealer = np.zeros((LOSSES + int(tables.dealers["window"].max()), N, M))
-        self._params = tables.market.copy()  # what changes during a run: how the feed is
+        # its own, for a run changes how the feed is, and the risk state
+        self._params, self._settings = tables.market.copy(), tables.dealers.copy()
         self._limits_digest = self._digest_limits()
         self._key = np.zeros(M, dtype=np.uint64)
         self._observation = np.zeros((N, max(self.widths), M), dtype=np.float32)  # transposed views go outside
@@ -124,12 +126,16 @@ class MarketBatch:
     def _use(self, tables: Tables) -> None:
         """Lay out the compiled step's arguments, but for actions, quotes, hedges and the step, in its order."""
         feed = [self._params[name][0] for name in _FEED]
-        self.tables, self._params = tables, tables.market.copy()
+        risk = self.risk
+        self.tables, self._params, self._settings = tables, tables.market.copy(), tables.dealers.copy()
         for name, value in zip(_FEED, feed, strict=True):
             self._params[name] = value
+        self._settings["nu"], self._settings["kappa"] = risk.T
+        dealers = self._settings.view()
+        dealers.flags.writeable = False  # the signature that the step is compiled for
         self._log = np.zeros(self._log_size(), dtype=REQUEST)
         self._inputs = (
-            *(self._params, tables.cells, tables.dealers, tables.weights, tables.columns, tables.wanted),
+            *(self._params, tables.cells, dealers, tables.weights, tables.columns, tables.wanted),
             *(tables.regimes, tables.path, self._slots, self._key, self._market, self._dealer),
         )
         written = (
@@ -205,6 +211,21 @@ class MarketBatch:
         rows = self._log[: int(self._count[0])]
         return rows[np.lexsort((rows["number"], rows["market"]))]
 
+    @property
+    def risk(self) -> np.ndarray:
+        """The risk state (N, 2) of the dealers: nu in price units x lots, kappa; both 0 until ``set_risk``."""
+        return np.column_stack([self._settings["nu"], self._settings["kappa"]])
+
+    def set_risk(self, agent: int | str, nu: float, kappa: float) -> None:
+        """Charge a dealer kappa >= 0 for its loss since reset beyond nu, from the next step on (docs/market.md).
+
+        Between episodes: the charges of one add up only under one risk state. Raises ValueError.
+        """
+        if not (math.isfinite(nu) and 0 <= kappa < math.inf):
+            raise ValueError(f"nu must be finite and kappa at least 0, not {nu} and {kappa}")
+        row = self._settings[self.agents.index(agent) if isinstance(agent, str) else agent]
+        row["nu"], row["kappa"] = nu, kappa
+
     # --- stepping ----------------------------------------------------------------------------------
 
     def reset(self, episode: int | None = None) -> np.ndarray:
@@ -221,7 +242,7 @@ class MarketBatch:
         self._limits_digest = self._digest_limits()
         for (lo, hi), (work, _, keys) in zip(self._chunks, self._scratch, strict=True):
             engine.reset(
-                self._params, t.dealers, t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
+                self._params, self._inputs[2], t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
                 self._observation, work, keys, self.seed, self.episode, self.first_market, lo, hi,
             )  # fmt: skip
         return self.results[0].observation
@@ -328,7 +349,7 @@ class MarketBatch:
 
     def _digest_limits(self) -> bytes:
         """Of every limit, the desk's too, which nobody changes during an episode."""
-        levels = [self.tables.dealers[name] for name, _ in LIMITS] + [self._params["desk_position"]]
+        levels = [self._settings[name] for name, _ in LIMITS] + [self._params["desk_position"]]
         return hashlib.sha256(b"".join(level.tobytes() for level in levels)).digest()
 
     # --- what an overlay does to the market between two steps --------------------------------------
@@ -379,6 +400,7 @@ class MarketBatch:
             "dealer": self._dealer.copy(),
             "observation": self._observation.copy(),
             "terminated": self._terminated.copy(),
+            "risk": self.risk,
         }
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -392,6 +414,7 @@ class MarketBatch:
             getattr(self, f"_{name}")[...] = snapshot[name]
         for name, value in zip(_FEED, snapshot["feed"], strict=True):
             self._params[name] = value
+        self._settings["nu"], self._settings["kappa"] = snapshot["risk"].T
         self.seed, self.episode, first_market, self._step = (int(x) for x in snapshot["counters"])
         self._limits_digest = self._digest_limits()
         if first_market != self.first_market:

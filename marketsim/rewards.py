@@ -1,5 +1,8 @@
 """What a dealer is rewarded for: a weighted sum of these terms of its step. The ledger never contains a penalty.
 
+A dealer's risk state ``nu, kappa`` is charged on top of the sum: (r - kappa [(L' - nu)+ - (L - nu)+]) / (1 + kappa).
+The charges of an episode add up to (L_T - nu)+ - (-nu)+, so that every step bears its part of the tail.
+
 To add a term: a line in ``TERMS`` and its loop in ``reward_stage``; the schema of the experiment file follows.
 Units: price units x lots. `dS` is the move of the mid, `q` the inventory after the step's requests,
 `L` the loss since reset.
@@ -88,5 +91,11 @@ def reward_stage(p, d, weight, ledger, i, held, move, loss_before, loss_after, d
     if weight[_INTERVENTION] != 0.0:
         for j in range(n):
             out[j] -= weight[_INTERVENTION] * ledger[Ledger.INTERVENTIONS, i, lo + j]
+    if d.kappa != 0.0:
+        nu, kappa, per = d.nu, d.kappa, 1.0 / (1.0 + d.kappa)
+        for j in range(n):
+            before = loss_before[j] - nu if loss_before[j] > nu else 0.0
+            after = loss_after[j] - nu if loss_after[j] > nu else 0.0
+            out[j] = (out[j] - kappa * (after - before)) * per
     for j in range(n):
         out[j] *= rewarded[j]

@@ -207,7 +207,11 @@ DEALER = np.dtype(
         ("expected_requests", "f8"),  # a step, of those this dealer is asked
         ("tail_threshold", "f8"),  # reward tail_loss: c
         ("flow_target", "f8"),  # reward flow_target
-        ("nu", "f8"),  # observation tail: the loss it is measured from
+        (
+            "nu",
+            "f8",
+        ),  # risk state: the loss since reset beyond which it is charged, observation tail is measured from it
+        ("kappa", "f8"),  # risk state: the charge on that excess, >= 0
     ]
 )
 

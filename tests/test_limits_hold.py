@@ -203,7 +203,7 @@ def test_limits_changed_by_force_are_found_at_the_end_of_the_episode():
     to_the_end(small())
     for table, name in (("dealers", "position_hard"), ("dealers", "loss_hard"), ("params", "desk_position")):
         batch = small()
-        array = batch._params if table == "params" else batch.tables.dealers
+        array = batch._params if table == "params" else batch._settings
         array.flags.writeable = True
         array[name] = 7.0
         with pytest.raises(RuntimeError, match="limits"):

@@ -233,7 +233,13 @@ def test_a_state_that_was_cut_off_falls_back_to_the_one_before(uninterrupted, tm
 
 # --- the gallery -------------------------------------------------------------------------------------
 
-SHORT = {"train.steps": 4000, "train.markets": 16, "evaluate.episodes": 60, "evaluate.sample": 3}
+SHORT = {
+    "train.steps": 4000,
+    "train.markets": 16,
+    "evaluate.episodes": 60,
+    "evaluate.sample": 3,
+    "evaluate.acceptance": 100,
+}
 
 
 @pytest.mark.parametrize("name", config.gallery())

@@ -21,11 +21,12 @@ FIGURES = ("markup", "cover")  # of a request; its other fields are events
     episode=st.integers(0, 1000),
     first_market=st.integers(0, 10_000),
     play=st.integers(0, 2**32),
+    risk=st.lists(st.tuples(st.sampled_from([0.0, 0.7, -1.1]), st.sampled_from([0.0, 0.5, 20.0])), max_size=5),
 )
-def test_compiled_step_is_its_twin(tmp_path_factory, config, seed, episode, first_market, play):
+def test_compiled_step_is_its_twin(tmp_path_factory, config, seed, episode, first_market, play, risk):
     """Requests, winners, inventories, counts and reasons are equal; money agrees to 1e-9, what is float32 to 1e-5."""
     written = with_replay_in_a_file(config, tmp_path_factory.getbasetemp())
-    check_episode(config, written, range(first_market, first_market + 3), seed, episode, play)
+    check_episode(config, written, range(first_market, first_market + 3), seed, episode, play, risk)
 
 
 @pytest.mark.parametrize("on_position", ["reject", "clip", "reduce_only", "flatten"])
@@ -83,12 +84,17 @@ def test_all_limits_together_act_as_in_the_twin(on_breach):
     assert check_episode(config, config, range(20), seed=3, episode=4, play=6) == ~Reason(0)
 
 
-def check_episode(config, written, markets, seed, episode, play):
-    """Play an episode in both; ``written`` is the experiment as the engine reads it. Returns the reasons met."""
+def check_episode(config, written, markets, seed, episode, play, risk=()):
+    """Play an episode in both; ``written`` is the experiment as the engine reads it, ``risk`` the first dealers' (nu,
+    kappa). Returns the reasons met."""
     batch = marketsim.MarketBatch(
         marketsim.load_config(written), markets=len(markets), seed=seed, first_market=markets[0], record=True
     )
     twins = [TwinMarket(config, seed, episode, market) for market in markets]
+    for i, (nu, kappa) in enumerate(risk[: len(batch.agents)]):
+        batch.set_risk(i, nu, kappa)
+        for twin in twins:
+            twin.dealers[i].nu, twin.dealers[i].kappa = nu, kappa
     check_observation(batch.reset(episode=episode), [twin.observe() for twin in twins])
     check_state(batch.state, twins)
 

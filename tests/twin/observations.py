@@ -73,6 +73,6 @@ def observation(name, market, dealer):
         "rival_inventory": lambda: ratio(sum(rivals), len(rivals)) / position_scale,
         "rival_markup": lambda: memory.rival_markup,
         "regime": lambda: float(market.regimes[market.t]),
-        "tail": lambda: dealer.loss(market.mid) / money_scale,  # nu, which a learner sets, is 0 here
+        "tail": lambda: (dealer.loss(market.mid) - dealer.nu) / money_scale,
     }
     return catalogue[name]()

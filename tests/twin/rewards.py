@@ -16,6 +16,8 @@ class Facts:
     loss_after: float
     won_lots: float  # since reset
     requested_lots: float
+    nu: float  # the dealer's risk state
+    kappa: float
 
 
 def pnl(facts):
@@ -55,4 +57,5 @@ def reward(terms, facts):
         parameters = {"kind": term} if isinstance(term, str) else dict(term)
         kind, weight = parameters.pop("kind"), parameters.pop("weight", 1.0)
         total += weight * TERMS[kind](facts, **parameters)
-    return total
+    charge = max(facts.loss_after - facts.nu, 0.0) - max(facts.loss_before - facts.nu, 0.0)
+    return (total - facts.kappa * charge) / (1.0 + facts.kappa)

@@ -46,6 +46,7 @@ class Dealer:
         self.memory = observations.Memory(expected_requests)
         self.inventory = self.cash = 0.0
         self.won_lots = self.requested_lots = 0.0
+        self.nu = self.kappa = 0.0  # the risk state, set from outside
         self.terminated = False
 
     def loss(self, mid):
@@ -236,6 +237,8 @@ class TwinMarket:
             loss_after=dealer.loss(mid),
             won_lots=dealer.won_lots,
             requested_lots=dealer.requested_lots,
+            nu=dealer.nu,
+            kappa=dealer.kappa,
         )
         dealer.terminated = dealer.terminated or not facts.loss_after <= self.ruin
         dealer.memory.end_step(ledger, dealer.asked_to_sell, dealer.asked_to_buy, self.mids, self.feed.move, self.sd)
