@@ -6,7 +6,7 @@ from reports import quantities
 from reports.figures.designs import designs_figure
 from reports.folder import Difference, Estimate, Run
 from reports.markup import Markup, tag
-from reports.view import Place, section
+from reports.parts import Place, plain_table, section
 from reports.words import judged
 
 DRAWN = {"pnl": "P&L", "cvar_95": "CVaR 95", "cvar_99": "CVaR 99", "max_inventory": "Peak position"}
@@ -50,17 +50,13 @@ def _differences(run: Run) -> Markup | None:
         for figure in figures
     }
     body = [
-        tag(
-            "tr",
-            tag("th", f"{design} less {against}", tag("small", reward(run, design, dealer)), scope="row"),
-            tag("td", dealer),
-            [_cell(row.get(figure), places[figure]) for figure in figures],
+        (
+            [f"{design} less {against}", tag("small", reward(run, design, dealer))],
+            [tag("td", dealer), *(_cell(row.get(figure), places[figure]) for figure in figures)],
         )
         for (design, against, dealer), row in rows.items()
     ]
-    heads = ["Design", "Dealer", *(TOLD[figure] for figure in figures)]
-    head = tag("thead", tag("tr", [tag("th", text, scope="col") for text in heads]))
-    return tag("table", head, tag("tbody", body), class_="plain")
+    return plain_table(["Design", "Dealer", *(TOLD[figure] for figure in figures)], body)
 
 
 def reward(run: Run, design: str, dealer: str) -> str | None:

@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from reports import words
+from reports.acceptance import acceptances
 from reports.folder import Design, Run, number
+from reports.governed import identities
 
 
 def doubts(run: Run, design: Design, dealer: str) -> list[words.Doubt]:
@@ -18,8 +20,11 @@ def doubts(run: Run, design: Design, dealer: str) -> list[words.Doubt]:
         words.seeds_doubt(objectives(design, dealer), dealer in run.learners),
         _edge(design, dealer),
         words.limit_doubt(at_limit(design, dealer), design.limits(dealer)),
-        words.intervention_doubt(me.estimate("interventions_per_1000").value),
+        words.intervention_doubt(me.estimate("interventions_per_1000").value, bool(design.escalation)),
         words.optimum_doubt(me),
+        words.scenario_doubt(design.scenario, design.scenario is not None and design.scenario.begins == 0),
+        words.identity_doubt(identities(design)),
+        words.kept_doubt([tried.kept for tried in acceptances(design, dealer)]),
     ]
     rival = design.best_rival(dealer)
     if rival in design.dealers:

@@ -17,6 +17,9 @@ import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from reports.audit import Audit
+from reports.overrides import changed_by
+
 REPORT = "report.html"
 
 
@@ -74,6 +77,13 @@ class Limits(NamedTuple):
 def number(value: Any) -> float:
     """A float, NaN for whatever is not a number."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+class Scenario(NamedTuple):
+    """The stress overlay under which it was evaluated, and from which step of a market on."""
+
+    overlay: str
+    begins: int
 
 
 @dataclass(frozen=True)
@@ -148,6 +158,31 @@ class Seed:
     def interventions(self) -> pd.DataFrame | None:
         return self._table("interventions")
 
+    @cached_property
+    def drift(self) -> pd.DataFrame | None:
+        return self._table("drift")
+
+    @cached_property
+    def states(self) -> pd.DataFrame | None:
+        return self._table("states")
+
+    @cached_property
+    def cases(self) -> pd.DataFrame | None:
+        return self._table("cases")
+
+    @cached_property
+    def audit(self) -> Audit | None:
+        path = self.path / "audit.jsonl"
+        return Audit.read(path) if path.is_file() else None
+
+    @cached_property
+    def acceptance(self) -> dict[str, Any] | None:
+        return _json(self.path / "acceptance.json")
+
+    def kept(self, name: str) -> bool:
+        """Whether there is such a table, be it an empty one."""
+        return (self.path / f"{name}.parquet").is_file()
+
     def _table(self, name: str) -> pd.DataFrame | None:
         path = self.path / f"{name}.parquet"
         if not path.is_file():
@@ -200,6 +235,26 @@ class Design:
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame | None]:
         return {}
+
+    @property
+    def escalation(self) -> Mapping[str, Any]:
+        """The block of that name; empty where nobody watched."""
+        return self.experiment.get("escalation") or {}
+
+    @property
+    def in_a_row(self) -> int:
+        """Episodes that each market played one after another."""
+        return int((self.experiment.get("evaluate") or {}).get("in_a_row") or 1)
+
+    @property
+    def scenario(self) -> Scenario | None:
+        """Counted from the begin of the first episode under it, where the file does not say when in it."""
+        entry = (self.experiment.get("evaluate") or {}).get("scenario") or {}
+        steps = number((self.experiment.get("market") or {}).get("steps"))
+        if not entry.get("overlay") or not math.isfinite(steps):
+            return None
+        within = int(float(entry.get("begin") or 0.0) * steps + 1e-9)
+        return Scenario(str(entry["overlay"]), int(entry.get("after") or 0) * int(steps) + within)
 
     def block(self, dealer: str) -> Mapping[str, Any]:
         """The dealer's block of the experiment file, as this design has it."""
@@ -272,31 +327,6 @@ class Run:
 def seed_order(path: Path) -> tuple[int, str]:
     """Seeds by number: 10 after 9."""
     return (int(path.name) if path.name.isdigit() else -1, path.name)
-
-
-def changed_by(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The experiment with a design's paths set; list items are addressed by their name or kind."""
-    changed = json.loads(json.dumps(tree, default=str))
-    for path, value in changes.items():
-        *parents, last = str(path).split(".")
-        node: Any = changed
-        for key in parents:
-            node = member(node, key)
-        if isinstance(node, dict):
-            node[last] = value
-    return changed
-
-
-def member(node: Any, key: str) -> Any:
-    """One step along a path: a key of a map, made where it is missing, or the item of a list with that name."""
-    if isinstance(node, list):
-        named = (item for item in node if isinstance(item, dict) and key in (item.get("name"), item.get("kind")))
-        return next(named, None)
-    if isinstance(node, dict):
-        if node.get(key) is None:
-            node[key] = {}
-        return node[key]
-    return None
 
 
 def open_run(path: str | Path) -> Run:

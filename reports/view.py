@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from reports import evidence, quantities, words
+from reports.acceptance import acceptance_section, acceptances, constraint, verdict
 from reports.figures import attribution as attribution_figure
 from reports.figures.hedge import hedge_figure
 from reports.figures.inventory_fan import inventory_fan
@@ -19,16 +19,12 @@ from reports.figures.pnl_fan import pnl_fan
 from reports.figures.quotes import Cell, cells, quotes_figure
 from reports.figures.training import training_curve
 from reports.folder import Design, Run, number
+from reports.governance import governance_section
 from reports.markup import Markup, join, tag
+from reports.parts import Place, panel, plain_table, section, sentence
 from reports.table import dealer_table
 
 MOST_CELLS = 8
-
-
-class Place(Protocol):
-    """Keeps a figure for the page and returns where it is drawn; ``height``: in px, if not the style sheet's."""
-
-    def __call__(self, figure: go.Figure, meaning: str, height: int | None = None) -> Markup: ...
 
 
 class View:
@@ -46,10 +42,11 @@ class View:
         if self.rival is not None:
             differences = (self.design.against(self.name, self.rival, figure) for figure in ("pnl", "objective"))
             rivalry = words.Rivalry(self.rival, *differences)
-        return words.verdict(self.me, self.money, evidence.percents(self.design, self.name), rivalry)
+        earned = words.verdict(self.me, self.money, evidence.percents(self.design, self.name), rivalry)
+        return [*earned, *verdict(acceptances(self.design, self.name))]
 
     def verdict(self) -> Markup:
-        return join(set_part(part) for part in self.sentence())
+        return sentence(self.sentence())
 
     def table(self) -> Markup:
         kinds = {}
@@ -66,7 +63,9 @@ class View:
         return join([self._pnl(), self._loss(), self._inventory(), self._quotes()])
 
     def below(self) -> Markup:
-        return join([self._money(), self._cells(), self._limits(), self._training()])
+        governance = governance_section(self.run, self.design, self.name, self.place)
+        acceptance = acceptance_section(self.design, self.name, self.run.units)
+        return join([self._money(), acceptance, governance, self._limits(), self._cells(), self._training()])
 
     # --- the four figures ----------------------------------------------------------------------------
 
@@ -75,7 +74,7 @@ class View:
         figure = None if table is None else pnl_fan(table, self.name, self.rival, self.run.units)
         grey = ", the rivals' medians in grey" if len(self.design.dealers) > 1 else ""
         caption = f"{self.money} since the episode began; median, middle half and 90%{grey}"
-        return self.panel("Cumulative P&L", caption, figure, "no P&L by step was kept")
+        return panel(self.place, "Cumulative P&L", caption, figure, "no P&L by step was kept")
 
     def _loss(self) -> Markup:
         losses = self._losses(self.name)
@@ -87,7 +86,7 @@ class View:
         caption = f"Share of {quantities.many(0 if losses is None else len(losses), 'episode')}"
         if self.rival and losses is not None and len(losses) >= FEW:
             caption += f"; the outline is {quantities.shortened(self.rival, 24)}"
-        return self.panel("Loss of an episode", caption, figure, "no episodes were kept")
+        return panel(self.place, "Loss of an episode", caption, figure, "no episodes were kept")
 
     def _losses(self, dealer: str) -> np.ndarray | None:
         table = self.design.table("episodes", dealer)
@@ -98,18 +97,18 @@ class View:
         limits = self.design.limits(self.name)
         figure = None if table is None else inventory_fan(table, self.name, limits, self.run.units)
         caption = f"In {self.lots}, + = long; median, middle half and 90%"
-        return self.panel("Inventory", caption, figure, "no inventory by step was kept")
+        return panel(self.place, "Inventory", caption, figure, "no inventory by step was kept")
 
     def _quotes(self) -> Markup:
         mine = self._map()
         if mine is None:
-            return self.panel("Quotes against inventory", "", None, "no policy map of this dealer was kept")
+            return panel(self.place, "Quotes against inventory", "", None, "no policy map of this dealer was kept")
         cell = cells(mine)[0]
         unit = self.run.units.get("price", "price units")
         reason = None if (mine["source"] == "optimal").any() else self.me.optimum.reason or "none was computed"
         caption = [f"Markup in {unit}, {describe(cell)}, mid‑episode", key(reason)]
         figure = self._quote(mine, cell)
-        return self.panel("Quotes against inventory", caption, figure, "the policy quotes nothing here")
+        return panel(self.place, "Quotes against inventory", caption, figure, "the policy quotes nothing here")
 
     def _map(self) -> pd.DataFrame | None:
         """The policy map of the first seed that kept one."""
@@ -134,11 +133,11 @@ class View:
         legend = tag("span", [[tag("i", style=f"background: {c}"), term] for term, c, _ in colours], class_="key block")
         drawn = attribution_figure.attribution(terms, self.money)
         means = ["Mean of an episode; the bar marks the P&L", legend]
-        bars = self.panel("Attribution", means, drawn, "the run attributed nothing")
+        bars = panel(self.place, "Attribution", means, drawn, "the run attributed nothing")
         marks = {name: self.design.dealers[name].markout for name in names}
         caption = f"Move of the mid in the dealer's favour, {quantities.per_lot(self.run.units)}; 95% intervals"
         drawn = markouts(marks, self.name, self.rival)
-        curves = self.panel("Mark-outs", caption, drawn, "no mark-outs were measured")
+        curves = panel(self.place, "Mark-outs", caption, drawn, "no mark-outs were measured")
         lead = "Spread is what the quotes earned at the mid; inventory is what the market did to what was held."
         return section("Where the money came from", lead, tag("div", bars, curves, class_="panels two"))
 
@@ -148,10 +147,12 @@ class View:
             return None
         every = cells(mine)
         nothing = "the policy quotes nothing here"
-        panels = [self.panel(describe(cell), "", self._quote(mine, cell), nothing) for cell in every[:MOST_CELLS]]
+        panels = [
+            panel(self.place, describe(cell), "", self._quote(mine, cell), nothing) for cell in every[:MOST_CELLS]
+        ]
         hedge = hedge_figure(mine, every[0].step, self._held(), "lots")
         if hedge is not None:
-            panels.append(self.panel("Hedge", "", hedge, ""))
+            panels.append(panel(self.place, "Hedge", "", hedge, ""))
         lead = "Mid-episode. Solid is learned, dashed is optimal where it is known; the hedge is in lots, + = it buys."
         if len(every) > MOST_CELLS:
             lead += f" The first {MOST_CELLS} of {len(every)} cells."
@@ -165,13 +166,13 @@ class View:
         rates = rates.loc[:, (rates != 0).any()]
         if rates.empty:
             return section("Limits", "No limit acted, and no soft level was passed.", None)
-        head = tag("tr", tag("th", "Dealer"), [tag("th", str(reason).replace("_", " ")) for reason in rates.columns])
+        heads = ["Dealer", *(str(reason).replace("_", " ") for reason in rates.columns)]
         rows = [
-            tag("tr", tag("th", str(dealer), scope="row"), [tag("td", quantities.short(rate)) for rate in row])
+            (str(dealer), [tag("td", quantities.short(rate)) for rate in row])
             for dealer, row in zip(rates.index, rates.to_numpy(), strict=True)
         ]
         lead = "How often each acted, in 1,000 steps of a dealer. Soft levels only warn."
-        return section("Limits", lead, tag("table", tag("thead", head), tag("tbody", rows), class_="plain"))
+        return section("Limits", lead, plain_table(heads, rows))
 
     def _training(self) -> Markup | None:
         if self.name not in self.run.learners:
@@ -180,7 +181,7 @@ class View:
         if table is None:
             return section("Training", "The run kept no record of the training.", None)
         panels = [
-            self.panel(head, caption, training_curve(table, column), "not recorded")
+            panel(self.place, head, caption, training_curve(table, column), "not recorded")
             for column, head, caption in (
                 ("objective", "Objective", "mean reward of the episodes that ended"),
                 ("explained_variance", "Explained variance", "of the returns, by the value function"),
@@ -188,25 +189,24 @@ class View:
                 ("entropy", "Entropy", "of the action distribution"),
             )
         ]
+        panels += self._multipliers(table)
         seeds = table["seed"].nunique()
         lead = f"{seeds} seeds, one thread each." if seeds > 1 else "One seed."
         return section("Training", lead, tag("div", panels, class_="panels"))
 
-    def panel(self, head: str, caption: str | list, figure: go.Figure | None, missing: str) -> Markup:
-        """A figure under its heading; where there is none, why."""
-        body = tag("p", f"Left out: {missing}.", class_="missing") if figure is None else self.place(figure, head)
-        return tag("figure", tag("figcaption", tag("h3", head), tag("p", caption) if caption else None), body)
-
-
-def set_part(part: words.Part) -> Markup:
-    """A stretch of a sentence as it is set on the page."""
-    if part.role == "figure":
-        return tag("b", part.text)
-    if part.role == "name":
-        return tag("b", part.text, class_="name")
-    if part.role == "interval":
-        return tag("small", part.text)
-    return join([part.text])
+    def _multipliers(self, table: pd.DataFrame) -> list[Markup]:
+        """Each constraint as it was measured in training against its limit, and its multiplier."""
+        panels = []
+        for tried in acceptances(self.design, self.name)[:1]:
+            for name, bound in tried.constraints(tried.deployed).items():
+                head, unit = constraint(name, self.design, self.name, self.run.units)
+                figure = training_curve(table, name, bound.limit)
+                panels.append(panel(self.place, head, f"on fresh episodes, {unit}", figure, "not recorded"))
+                column = "lambda" if name == "cvar" else f"lambda_{name}"
+                caption = "the price of a unit beyond the limit"
+                figure = training_curve(table, column)
+                panels.append(panel(self.place, f"Multiplier of {head}", caption, figure, "not recorded"))
+        return panels
 
 
 def key(reason: str | None) -> Markup:
@@ -219,7 +219,3 @@ def key(reason: str | None) -> Markup:
 
 def describe(cell: Cell) -> str:
     return f"{cell.segment}, size {quantities.short(cell.size)}"
-
-
-def section(head: str, lead: str, body: Markup | None) -> Markup:
-    return tag("section", tag("h2", head), tag("p", lead, class_="lead"), body)

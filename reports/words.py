@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reports.folder import Dealer, Difference, Estimate, Limits
+from reports.folder import Dealer, Difference, Estimate, Limits, Scenario
 from reports.quantities import count, decimals, interval, many, short, write
+
+LEANING = 20.0  # interventions in 1,000 steps
 
 
 class Part(NamedTuple):
@@ -180,10 +182,42 @@ def limit_doubt(share: float, limits: Limits) -> Doubt | None:
     return Doubt("limit", f"Inventory stood at its limit of {short(limits.position_hard)} in {share:.1%} of episodes.")
 
 
-def intervention_doubt(per_1000: float) -> Doubt | None:
+def intervention_doubt(per_1000: float, watched: bool = False) -> Doubt | None:
+    """``watched``: what states and people ordered is among them."""
     if not per_1000 >= 0.05:
         return None
-    return Doubt("guardrails", f"The guardrails changed its orders in {short(per_1000)} of 1,000 steps.")
+    sentence = f"The guardrails changed its orders in {short(per_1000)} of 1,000 steps"
+    if per_1000 >= LEANING:
+        leans = "" if watched else "it leans on its limits, and "
+        sentence += f": {leans}these figures are theirs as much as its own"
+    return Doubt("guardrails", f"{sentence}.")
+
+
+def scenario_doubt(scenario: Scenario | None, all_of: bool) -> Doubt | None:
+    """``all_of``: every episode was played under it."""
+    if scenario is None:
+        return None
+    overlay = scenario.overlay.replace("_", " ")
+    if all_of:
+        return Doubt("scenario", f"Played under {overlay}: these are no figures of the market as it is configured.")
+    when = f"from step {count(scenario.begins)} of each market on"
+    return Doubt("scenario", f"Played under {overlay} {when}: the figures mix both markets.")
+
+
+def identity_doubt(identities: Sequence[str]) -> Doubt | None:
+    said = next((identity for identity in identities if "not authenticated" in identity), None)
+    if said is None:
+        return None
+    return Doubt("identity", f"Who decided: {said}.")
+
+
+def kept_doubt(kept: Sequence[bool]) -> Doubt | None:
+    """``kept``: of each training seed, whether a policy kept its constraints in training."""
+    lost = len(kept) - sum(kept)
+    if not lost:
+        return None
+    of = f" with {lost} of {len(kept)} seeds" if len(kept) > 1 else ""
+    return Doubt("constraint", f"No policy kept its constraints in training{of}: the last one was tried.")
 
 
 def optimum_doubt(me: Dealer) -> Doubt | None:

@@ -7,10 +7,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import guarded_fixture
 import numpy as np
 import pandas as pd
 
 SIZES = (1, 2)
+CHANGES = ("{{dealers.{}.limits: {{}}}}", "{{escalation: null}}")  # of a design that is not the first
 UNITS = {"time": "15min", "price": "bp", "lot": "1M EUR"}
 YAML = """\
 name: {name}
@@ -40,8 +42,12 @@ def make_run(
     exact: bool = True,
     trades: bool = True,
     without: Sequence[str] = (),
+    governed: Sequence[str] = (),
+    constrained: bool = False,
 ) -> Path:
-    """Write a run folder. ``trades=False``: nobody ever wins a request. ``without``: tables to leave out."""
+    """Write a run folder. ``trades=False``: nobody ever wins a request. ``without``: tables to leave out. ``governed``:
+    designs whose first learner is watched; ``constrained``: the learners have a limit on their tail, and are tried.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     summary: dict = {
         "name": name, "units": UNITS, "dealers": list(dealers), "learners": list(learners), "episodes": episodes,
@@ -59,6 +65,10 @@ def make_run(
                 if table not in without:
                     rows.to_parquet(path / f"{table}.parquet")
             entries.append(tables["episodes"])
+            if design in governed:
+                guarded_fixture.govern(path, learners[0], steps)
+            if constrained:
+                guarded_fixture.accept(path, learners, accepted=seed == seeds[0])
         pooled = pd.concat(entries, ignore_index=True)
         summary["designs"][design] = _design(pooled, dealers, learners, seeds, exact)
     first = summary["designs"][designs[0]]["dealers"]
@@ -83,10 +93,13 @@ def make_run(
     blocks = "\n".join(
         f"  - name: {d!r}\n    action: {{kind: ladder, markup: [-0.2, 1.2]}}\n"
         "    policy: {kind: " + ("ppo" if d in learners else "avellaneda_stoikov") + "}\n"
-        "    limits: {position: {soft: 9, hard: 12}}" for d in dealers
+        "    limits: {position: {soft: 9, hard: 12}}"
+        + ("\n    objective: {kind: cvar_constrained, level: 0.95, limit: 25.0}" if constrained and d in learners else "")
+        for d in dealers
     )  # fmt: skip
-    changes = "\n".join(f"  {d!r}: {{dealers.{dealers[0]}.limits: {{}}}}" for d in designs[1:])
-    (folder / "experiment.yaml").write_text(YAML.format(name=name, steps=steps, dealers=blocks, designs=changes))
+    changes = "\n".join(f"  {d!r}: {CHANGES[bool(governed)].format(dealers[0])}" for d in designs[1:])
+    text = YAML.format(name=name, steps=steps, dealers=blocks, designs=changes)
+    (folder / "experiment.yaml").write_text(text + (guarded_fixture.YAML if governed else ""))
     return folder
 
 
@@ -194,7 +207,8 @@ def _training(rng, dealer: str, end: float) -> pd.DataFrame:
         {"dealer": dealer, "steps": steps, "objective": end * rise - 12 * (1 - rise) + noise, "pnl": end * rise + noise,
          "policy_loss": -0.01 * (1 - rise), "value_loss": 4 * (1 - rise) + 0.5, "entropy": 2.2 - 1.4 * rise,
          "kl": 0.012 * (1.1 - rise) + 0.001 * np.abs(noise), "clip_fraction": 0.18 * (1.1 - rise),
-         "explained_variance": 0.9 * rise, "sd": 0.5 - 0.3 * rise}
+         "explained_variance": 0.9 * rise, "sd": 0.5 - 0.3 * rise, "nu": 18 - 4 * rise, "cvar": 33 - 9.5 * rise + noise,
+         "cvar_se": 0.4, "lambda": np.maximum(0, 0.8 * rise + 0.1 * noise)}
     )  # fmt: skip
 
 
