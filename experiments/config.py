@@ -35,11 +35,15 @@ class Training(Model):
 
 class Scenario(Model):
     """A stress overlay of ``marketsim.scenarios`` over the evaluation: in every episode of a market but the first
-    ``after``; ``begin``: at this share of the episode, default the overlay's own."""
+    ``after``, from this share of the episode on."""
 
     overlay: str
     after: Annotated[int, Field(ge=0, le=100_000)] = 0
-    begin: Probability | None = None
+    begin: Probability = 1 / 3
+
+    def begins(self, steps: int) -> int:
+        """The first step under it of a market, counted on over its episodes of ``steps``."""
+        return self.after * steps + int(self.begin * steps + 1e-9)
 
 
 class Evaluation(Model):
@@ -85,7 +89,7 @@ class ExperimentConfig(Desk):
         if self.escalation is not None:
             self.escalation.refuse_agents(self.agents)
         if self.evaluate.scenario is not None:
-            scenarios.overlay(self.evaluate.scenario.overlay, self)
+            scenarios.overlay(self.evaluate.scenario.overlay, self, begin=self.evaluate.scenario.begin)
         return self
 
 

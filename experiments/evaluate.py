@@ -49,8 +49,7 @@ class Course:
         governance = Governance(desk, policies, folder, resume) if desk.escalation is not None else None
         if wanted is None:
             return cls(desk.evaluate.in_a_row, governance=governance)
-        begin = {} if wanted.begin is None else {"begin": wanted.begin}
-        scenario = overlay(wanted.overlay, desk, **begin)
+        scenario = overlay(wanted.overlay, desk, begin=wanted.begin)
         return cls(desk.evaluate.in_a_row, scenario, wanted.after, governance)
 
     def overlay(self, episode: int) -> Overlay | None:

@@ -74,7 +74,7 @@ class Governance:
     def over(self, batch: MarketBatch) -> Governor:
         """The governor of the batch in which all is played."""
         evaluation = self._desk.evaluate
-        drifted = evaluation.scenario.after * batch.steps if evaluation.scenario else np.inf
+        drifted = evaluation.scenario.begins(batch.steps) if evaluation.scenario else np.inf
         self._governor = Governor(
             batch, self.escalation, self._calibrations, self._audit.record, self._operator(), drifted,
             self.approvers.person,

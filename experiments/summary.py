@@ -133,7 +133,8 @@ def _against_base(
 ) -> list[dict[str, Any]]:
     """How the learners do under a design, less how they do in the base."""
     rows = []
-    for i in sorted({*desk.learners, *base.learners}):
+    # where nobody learns, it is the dealer that is watched
+    for i in sorted({*desk.learners, *base.learners} or {0}):
         agent = desk.agents[i]
         same_reward = desk.dealer_of[i].reward == base.dealer_of[i].reward
         figures = [figure for figure in NAMES if figure != "objective" or same_reward]

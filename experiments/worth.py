@@ -26,7 +26,7 @@ def governance(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str,
     ``answered``: closed by people; ``restricted``, ``halted``: shares of all market steps.
     """
     evaluation = desk.evaluate
-    begin = evaluation.scenario.after * desk.market.steps if evaluation.scenario else None
+    begin = evaluation.scenario.begins(desk.market.steps) if evaluation.scenario else None
     alarms, cases, states = (_all(folders.values(), name) for name in ("drift", "cases", "states"))
     quiet_steps = (begin if begin is not None else evaluation.in_a_row * desk.market.steps) * evaluation.markets
     false = alarms if begin is None else alarms[alarms["step"] < begin]
