@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class Overlay(Protocol):
 
     def before(self, batch: MarketBatch, t: int) -> None: ...
 
-    def quotes(self, batch: MarketBatch, t: int, actions: np.ndarray, quotes: Mapping) -> Mapping: ...
+    def quotes(self, batch: MarketBatch, t: int, actions: np.ndarray, quotes: dict) -> dict: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def play(batch: MarketBatch, cast: Cast, episode: int = 0, overlay: Overlay | No
     for t in range(batch.steps):
         if overlay is not None:
             overlay.before(batch, t)
-        quotes: Mapping = cast.play(observation, actions)
+        quotes = cast.play(observation, actions)
         if overlay is not None:
             quotes = overlay.quotes(batch, t, actions, quotes)
         step = batch.step(actions, quotes)

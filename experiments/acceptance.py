@@ -8,7 +8,8 @@ the market as it is. Under the overlays the same is asked and reported; what a s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from agents.objectives import Dual, Estimate
 from experiments import progress, store
 from experiments.config import ExperimentConfig
 from experiments.players import players
+from marketsim import scenarios
 from marketsim.batch import MarketBatch
 
 EPISODES = 100_000  # fewer accept nobody
@@ -27,24 +29,27 @@ AT_ONCE = 2_000
 MODES = ("deterministic", "stochastic")  # as deployed: by ``evaluate.stochastic``
 SEED = 1 << 62  # added to the evaluation's; training seeds are at most 100 beyond it
 
+SHARE_UNDER_OVERLAYS = 20  # one in so many of the episodes is played under each overlay, too
+
 Overlays = Mapping[str, Callable[[ExperimentConfig], episodes.Overlay]]
-OVERLAYS: Overlays = {}  # name -> the overlay in a market
+# name -> the overlay in a market, DoesNotApply where it has nothing to change there
+OVERLAYS: Overlays = {name: partial(scenarios.overlay, name) for name in scenarios.NAMES}
 
 
 def accept(desk: ExperimentConfig, folder: Path, name: str, overlays: Overlays = OVERLAYS) -> dict[str, Any]:
     """Accept or refuse the learners with constraints of one design and seed; writes ``acceptance.json`` to ``folder``.
 
     ``kept_steps`` of a dealer: the market steps after which its policy was kept, null where none kept its constraints in
-    training and it is the last one. ``evaluate.acceptance`` fresh episodes, for the market as it is and for every
-    overlay, deterministic and exploring.
+    training and it is the last one. ``evaluate.acceptance`` fresh episodes of the market as it is, and a twentieth as many
+    under every overlay that applies, deterministic and exploring.
     """
     number = desk.evaluate.acceptance
     duals = {agent: Dual(desk.dealer_of[agent].objective) for agent in desk.learners}
     duals = {agent: dual for agent, dual in duals.items() if dual.limits}
     base = _measured(desk, folder, duals, number, None, f"accepting {name}")
     shocked = {
-        overlay: _measured(desk, folder, duals, number, make(desk), f"accepting {name} under {overlay}")
-        for overlay, make in overlays.items()
+        overlay: _measured(desk, folder, duals, _few(number), made, f"accepting {name} under {overlay}")
+        for overlay, made in _applying(desk, overlays)
     }
     deployed = MODES[desk.evaluate.stochastic]
     kept = store.read_table(folder, "training").groupby("dealer")["kept"].last()
@@ -54,9 +59,25 @@ def accept(desk: ExperimentConfig, folder: Path, name: str, overlays: Overlays =
         about = {"accepted": not reasons, "reasons": reasons, "kept_steps": float(kept[desk.agents[agent]])}
         under = {overlay: figures[agent] for overlay, figures in shocked.items()}
         dealers[desk.agents[agent]] = about | found | {"overlays": under}
-    report = {"episodes": number, "errors": ERRORS, "deployed": deployed, "dealers": dealers}
+    report = {
+        "episodes": number,
+        "under_overlays": _few(number),
+        "errors": ERRORS,
+        "deployed": deployed,
+        "dealers": dealers,
+    }
     store.write_json(folder / store.ACCEPTANCE, report)
     return report
+
+
+def _few(number: int) -> int:
+    return max(100, number // SHARE_UNDER_OVERLAYS)
+
+
+def _applying(desk: ExperimentConfig, overlays: Overlays) -> Iterator[tuple[str, episodes.Overlay]]:
+    for name, make in overlays.items():
+        with suppress(scenarios.DoesNotApply):
+            yield name, make(desk)
 
 
 def _measured(
