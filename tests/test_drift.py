@@ -16,7 +16,7 @@ from marketsim import MarketBatch, load_config
 from marketsim.document import read
 from marketsim.guardrails import calibration, drift, streams
 from marketsim.guardrails.calibration import Calibration, CalibrationError
-from marketsim.guardrails.drift import Detector
+from marketsim.guardrails.detector import Detector
 from tests.twin import drift as twin
 
 

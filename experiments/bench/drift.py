@@ -25,7 +25,7 @@ from marketsim.batch import MarketBatch
 from marketsim.document import read
 from marketsim.guardrails import calibration, streams
 from marketsim.guardrails.calibration import Calibration
-from marketsim.guardrails.drift import Detector
+from marketsim.guardrails.detector import Detector
 
 EVERY = 10_000.0  # the promise: steps between false alarms
 REFERENCES = 8  # calibrations over which the figures of known distributions are taken

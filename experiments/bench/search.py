@@ -49,8 +49,8 @@ def search() -> None:
     from agents import optimal
     from agents.trainer import torch_threads
     from experiments import progress, store
+    from experiments.bench.exact_value import worth
     from experiments.bench.stable_baselines import Baseline
-    from experiments.bench.train import worth
     from experiments.config import load
     from experiments.run import prepare
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from agents import exact, optimal
+from agents import optimal
 from agents.config import Desk, PPOSpec
-from agents.policy import Policy, Seat
-from agents.policy_map import policy_map
+from agents.policy import Policy
 from agents.ppo import PPO
 from agents.trainer import Trainer, torch_threads
 from experiments import progress
 from experiments.bench import limits
+from experiments.bench.exact_value import worth
 from experiments.bench.rows import Row, alternate, rates
 from experiments.config import load
 from experiments.run import prepare
@@ -122,17 +122,6 @@ def seconds_to(desk: Desk, learner: Learner, policy: Policy, budget: int, name: 
             share = value(policy) / best
             advance(learner.steps, f"{share:.1%} of the optimum after {seconds:.1f} s")
     return seconds, share
-
-
-def worth(desk: Desk) -> Callable[[Policy], float]:
-    """The exact value of a deterministic policy of the single dealer, flat at the start."""
-    seat = Seat(desk, 0)
-
-    def value(policy: Policy) -> float:
-        start = exact.evaluate(desk, *policy_map(policy, seat))[0]
-        return float(start[len(start) // 2])
-
-    return value
 
 
 class Mean:

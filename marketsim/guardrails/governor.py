@@ -21,7 +21,7 @@ from marketsim.batch import MarketBatch, Step
 from marketsim.guardrails.calibration import Calibration
 from marketsim.guardrails.case import Case, Exposure, Finding
 from marketsim.guardrails.cases import CaseBook
-from marketsim.guardrails.drift import Detector
+from marketsim.guardrails.detector import Detector
 from marketsim.guardrails.escalation import Escalation, person
 from marketsim.guardrails.options import predicted_costs
 from marketsim.guardrails.recorder import Record
