@@ -112,6 +112,23 @@ def stress(
     stress(folder, overlay, episodes, json)
 
 
+@app.command()
+def drill(
+    file: Source,
+    set: Set = [],  # noqa: B006
+    seed: Seed = None,
+    allow_plugins: Plugins = False,
+    json: Json = False,
+) -> None:
+    """Try every control on an experiment's market; exit code 1 where one does not hold."""
+    from experiments import drill as drilled
+
+    done = drilled.drill(file, set=set, seed=seed, allow_plugins=allow_plugins)
+    _print_json(drilled.as_tree(done)) if json else drilled.show(done)
+    if not all(tried.passed for tried in done):
+        sys.exit(1)
+
+
 @app.command("policy-map")
 def policy_map(
     folder: Folder,
@@ -145,6 +162,8 @@ def inbox(
     else:
         print("\n".join([line for case in waiting["cases"] for line in lines(case)] or ["no case is open"]))
         print(waiting["identity"])
+        if waiting["over"]:
+            print("the run is over and takes no answers any more")
 
 
 @app.command()

@@ -16,10 +16,12 @@ from pydantic import Field, model_validator
 from agents.config import Desk, PluginSpec, TradingDealer
 from marketsim import scenarios
 from marketsim.document import Document, InputError, apply, locate, parse, read, read_value
+from marketsim.guardrails import streams
 from marketsim.guardrails.escalation import Escalation
 from marketsim.model import NAME, Listed, Model, Probability
 
 MAX_DESIGNS = 200
+UNKNOWN_TO_A_RUN = (*streams.GIVEN, "inputs")
 BASE = "base"  # the design that the file itself is
 
 
@@ -88,8 +90,15 @@ class ExperimentConfig(Desk):
     def _governed(self):
         if self.escalation is not None:
             self.escalation.refuse_agents(self.agents)
+            if given := [name for name in self.escalation.watch if name in UNKNOWN_TO_A_RUN]:
+                raise ValueError(f"escalation.watch: {given[0]} is for callers of the library, a run cannot say it")
         if self.evaluate.scenario is not None:
-            scenarios.overlay(self.evaluate.scenario.overlay, self, begin=self.evaluate.scenario.begin)
+            try:
+                scenarios.overlay(self.evaluate.scenario.overlay, self, begin=self.evaluate.scenario.begin)
+            except ValueError as error:
+                near = get_close_matches(self.evaluate.scenario.overlay, scenarios.NAMES, 1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                raise ValueError(f"evaluate.scenario.overlay: {error}{hint}") from None
         return self
 
 

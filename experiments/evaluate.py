@@ -52,6 +52,11 @@ class Course:
         scenario = overlay(wanted.overlay, desk, begin=wanted.begin)
         return cls(desk.evaluate.in_a_row, scenario, wanted.after, governance)
 
+    def close(self) -> None:
+        """Let go of the audit file, however the evaluation ended."""
+        if self.governance is not None:
+            self.governance.close()
+
     def overlay(self, episode: int) -> Overlay | None:
         """What goes wrong in a market's episode of this number."""
         return self.scenario if episode >= self.after else None

@@ -57,7 +57,7 @@ def run(
 
 def prepare(experiment: Experiment) -> None:
     """Compile the step, and find out whether every design can be played at all."""
-    from experiments import progress
+    from experiments import governance, progress
     from experiments.players import rehearse
     from marketsim.document import InputError, pointed
 
@@ -65,6 +65,8 @@ def prepare(experiment: Experiment) -> None:
         for desk in experiment.designs.values():
             try:
                 rehearse(desk)
+                if desk.escalation is not None:
+                    governance.approvers(desk.escalation)
             except ValueError as error:
                 raise error if isinstance(error, InputError) else pointed(experiment.document, str(error)) from None
 
@@ -120,7 +122,10 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
     with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes") as advance:
         policies = players(desk, folder)
         course = evaluate.Course.of(desk, policies, folder, resume)
-        evaluate.evaluate(desk, policies, folder, desk.seed, episodes, sample, advance, course=course)
+        try:
+            evaluate.evaluate(desk, policies, folder, desk.seed, episodes, sample, advance, course=course)
+        finally:
+            course.close()
     if any(Dual(desk.dealer_of[agent].objective).limits for agent in desk.learners):
         with torch_threads(1):
             acceptance.accept(desk, folder, name)
@@ -128,13 +133,16 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
 
 def _conclude(path: Path, experiment: Experiment) -> Run:
     """Summary, digest and page; the manifest last, since it says that the run is complete."""
-    from experiments import store
+    from experiments import governance, store
     from experiments.summary import summarise
     from reports import page
 
     store.write_json(path / store.SUMMARY, summarise(path, experiment))
     digest = store.result_digest(path, experiment)
-    store.write_json(path / store.MANIFEST, store.manifest(experiment, digest))
+    pairs = [(design, seed) for design in experiment.designs for seed in experiment.training_seeds]
+    heads = governance.heads({f"{design}/{seed}": store.design_folder(path, design, seed) for design, seed in pairs})
+    manifest = store.manifest(experiment, digest) | ({"audit_heads": heads} if heads else {})
+    store.write_json(path / store.MANIFEST, manifest)
     page.write(path)
-    store.write_json(path / store.MANIFEST, store.manifest(experiment, digest, complete=True))
+    store.write_json(path / store.MANIFEST, manifest | {"complete": True})
     return open_run(path)

@@ -15,7 +15,6 @@ from experiments import store, worth
 from experiments.config import BASE, Experiment, ExperimentConfig
 from experiments.differences import Measured, differences, measure
 from marketsim.config import Replay
-from marketsim.guardrails.identity import ASSERTED
 from marketsim.measures.attribution import SIGNS
 from marketsim.measures.figures import NAMES
 from marketsim.measures.intervals import contrast, intervals
@@ -168,14 +167,8 @@ def _doubts(desk: ExperimentConfig, tables: Mapping[int, pd.DataFrame], dealers:
         )
     if isinstance(desk.market.price, Replay):
         doubts.append("all episodes are cut from one recorded path: the intervals do not reach beyond it")
-    if desk.evaluate.scenario is not None:
-        wanted = desk.evaluate.scenario
-        since = f" from episode {wanted.after + 1} of each market on" if wanted.after else ""
-        doubts.append(f"measured under the overlay {wanted.overlay}{since}: not the market that was trained in")
     if desk.evaluate.in_a_row > 1:
         doubts.append(f"{desk.evaluate.markets} markets played {desk.evaluate.in_a_row} episodes in a row each")
-    if desk.escalation is not None and any(approver.key is None for approver in desk.escalation.approvers):
-        doubts.append(ASSERTED)
     if desk.evaluate.stochastic:
         doubts.append("learners were measured while exploring")
     for agent in _learners(desk):

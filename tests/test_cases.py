@@ -419,7 +419,7 @@ WRONG = {
     ),
     "unknown": ({"cool_of": 5}, "unknown key"),
     "timeout": ({"hook_timeout": 0}, "greater than 0"),
-    "watched twice": ({"watch": ["markout", "markout"]}, "each stream once"),
+    "watched twice": ({"watch": ["markout_1", "markout_1"]}, "each stream once"),
     "name": ({"approvers": [*PEOPLE, {"name": "аda", "role": "risk"}]}, "pattern"),  # a Cyrillic a
 }
 

@@ -158,7 +158,7 @@ BAD = {
     "no folder": ("inbox none", "none: there is no such folder"),
     "a file": ("inbox ann.key", "ann.key: is not a folder"),
     "a run without cases": ("inbox bare", "bare: has no cases, a run that asks people makes them"),
-    "the folder above": ("inbox above", "above: has no cases, its designs have: above/base/7"),
+    "two that ask": ("inbox above", "above: several of its designs have cases, name one: above/base/7, above/wide/7"),
     "unknown case": ("decide run 7 widen --as Ben --reason x", "run/cases: there is no case 7, open are 1, 2"),
     "closed case": ("decide run 3 widen --as Ben --reason x", "run/cases/3.json: case 3 was closed at step 130, widen by Ann"),
     "no number": ("decide run one widen --as Ben --reason x", "Invalid value for 'CASE': "),
@@ -192,6 +192,7 @@ def test_bad_input_is_one_line_and_writes_nothing(case, run, monkeypatch, capsys
     words, expected = BAD[case]
     Path("bare").mkdir()
     shutil.copytree("run", "above/base/7")
+    shutil.copytree("run", "above/wide/7")
     shutil.copytree("run", "spoilt")
     Path("spoilt/cases/1.json").write_text("{")
     shutil.copy("ann.key", "open.key")
@@ -217,6 +218,26 @@ def test_audit_verify_and_show_as_typed(run, monkeypatch, capsys):
     Path("run/audit.jsonl").write_bytes(Path("run/audit.jsonl").read_bytes().replace(b"ab", b"ac"))
     code, out, err = call(monkeypatch, capsys, "audit", "verify", "run")
     assert (code, out) == (1, "") and err == "run: broken at row 1: its content is not that of its hash\n"
+
+
+def test_the_run_finds_the_design_that_asks(run, monkeypatch, capsys):
+    shutil.copytree("run", "above/base/7")
+    code, out, _ = call(monkeypatch, capsys, "decide", "above", "2", "keep", "--as", "Ben", "--reason", "it is over")
+    assert code == 0 and out.startswith("above/base/7/cases/2/answers/decide-")
+    shutil.copytree("run", "above/wide/7")
+    FileQueue("above/base/7", Desk.of(run.approvers, ("learner", "rival"), HEAD)).close()
+    code, out, _ = call(monkeypatch, capsys, "inbox", "above", "--json")
+    assert code == 0 and json.loads(out)["folder"] == "above/wide/7" and not json.loads(out)["over"]
+
+
+def test_a_run_that_is_over_takes_no_answers(run, monkeypatch, capsys):
+    run.queue.close()
+    before = answers(run.path)
+    for words in ("decide run 2 keep --as Ben --reason x", "kill run --as Ben", "inbox run --acknowledge 2 --as Ben"):
+        code, out, err = call(monkeypatch, capsys, *words.split())
+        assert (code, out, err) == (2, "", "run/cases: the run is over and takes no answers any more\n")
+    assert answers(run.path) == before
+    assert call(monkeypatch, capsys, "inbox", "run")[1].endswith("the run is over and takes no answers any more\n")
 
 
 # --- the file queue ----------------------------------------------------------------------------------

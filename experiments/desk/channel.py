@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -40,10 +41,18 @@ class FileQueue:
     """
 
     def __init__(self, run: str | Path, desk: Desk):
-        self.folder = CasesFolder(Path(run) / "cases")
-        self.folder.write_desk(desk)
+        self.folder, self._desk = CasesFolder(Path(run) / "cases"), desk
+        self.open()
         self._heads = {None: desk.head} | {case["id"]: case["head"] for case in self.folder.cases()}
         self._delivered: list[Path] = []
+
+    def open(self) -> None:
+        """Say who may answer."""
+        self.folder.write_desk(self._desk)
+
+    def close(self) -> None:
+        """Say that nobody takes answers any more."""
+        self.folder.write_desk(replace(self._desk, over=True))
 
     def publish(self, case: Mapping[str, Any], head: str) -> None:
         self.folder.write_case(case_file(case, self._heads.setdefault(case["id"], head)))

@@ -27,15 +27,21 @@ class CasesFolder:
 
     @classmethod
     def of(cls, run: str | Path) -> CasesFolder:
-        """That of a run which asks people. Raises InputError where there is none."""
+        """That of a run which asks people: in the folder given, or the only one of its designs; one that still asks
+        before those that are over. Raises InputError where there is none, or more."""
         run = Path(run)
         if not run.is_dir():
             raise InputError(f"{run}: {'is not a folder' if run.exists() else 'there is no such folder'}")
         if (run / "cases" / _DESK).is_file():
             return cls(run / "cases")
-        inside = sorted(str(path.parent.parent) for path in run.glob(f"*/*/cases/{_DESK}"))
-        where = f"its designs have: {', '.join(inside)}" if inside else "a run that asks people makes them"
-        raise InputError(f"{run}: has no cases, {where}")
+        inside = [cls(path.parent) for path in sorted(run.glob(f"*/*/cases/{_DESK}"))]
+        asking = [folder for folder in inside if not folder.desk().over]
+        if len(asking or inside) == 1:
+            return (asking or inside)[0]
+        if not inside:
+            raise InputError(f"{run}: has no cases, a run that asks people makes them")
+        names = ", ".join(str(folder.path.parent) for folder in asking or inside)
+        raise InputError(f"{run}: several of its designs have cases, name one: {names}")
 
     # --- cases ---
 
@@ -74,7 +80,9 @@ class CasesFolder:
     # --- answers ---
 
     def put(self, answer: Mapping[str, Any]) -> Path:
-        """Write an answer where the run looks for it."""
+        """Write an answer where the run looks for it. Raises InputError where it has ended."""
+        if self.desk().over:
+            raise InputError(f"{self.path}: the run is over and takes no answers any more")
         path = (
             self._answers(_KILLS if answer["case"] is None else answer["case"])
             / f"{answer['kind']}-{answer['nonce']}.json"
@@ -83,7 +91,9 @@ class CasesFolder:
         return path
 
     def waiting(self) -> list[Path]:
-        """The answers that lie there, in the order in which they came. Raises OSError where it cannot be looked."""
+        """The answers that lie there, in the order in which they came. Raises OSError where it cannot be looked, or where
+        nobody could answer, since it is not said who may."""
+        os.stat(self.path / _DESK)
         places = [f"{item.path}/answers" for item in os.scandir(self.path) if item.is_dir(follow_symlinks=False)]
         return [Path(path) for *_, path in sorted(found for place in places for found in _json_files(place))]
 

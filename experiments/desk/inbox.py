@@ -11,11 +11,12 @@ from experiments.desk.folder import CasesFolder
 
 
 def inbox(run: str | Path) -> dict[str, Any]:
-    """``cases``: those that are not closed, as in their files; ``identity``: how sure the run is of who answers.
-    Raises InputError."""
+    """``folder``: of the design and seed that asks; ``cases``: those that are not closed, as in their files; ``identity``: how
+    sure the run is of who answers; ``over``: nobody asks any more. Raises InputError."""
     folder = CasesFolder.of(run)
     waiting = [case for case in folder.cases() if case["state"] != "closed"]
-    return {"cases": waiting, "identity": folder.desk().identity}
+    desk = folder.desk()
+    return {"folder": str(folder.path.parent), "cases": waiting, "identity": desk.identity, "over": desk.over}
 
 
 def acknowledge(run: str | Path, case: int, who: str, key: Path | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from experiments import progress
 from experiments.desk.channel import FileQueue
 from experiments.desk.seats import Desk
 from marketsim.guardrails.audit import Audit
-from marketsim.guardrails.case import Decision
+from marketsim.guardrails.case import Case, Decision
 from marketsim.guardrails.cases import CaseBook
 from marketsim.guardrails.escalation import Escalation
 from marketsim.guardrails.identity import Approvers, Signed
+from marketsim.guardrails.options import STAY
 
-_LOOK_EVERY = 0.2  # seconds, while the run waits
+CAME = ("signed", "asserted")  # ``what`` of a row of the audit that is an answer as it came
+_ROW = {"acknowledge": "acknowledgement", "decide": "decision", "kill": "decision"}
+_LOOK_EVERY = 0.1  # seconds, while the run waits
 
 
 class Live:
@@ -24,61 +28,115 @@ class Live:
 
     With ``pace: pause`` the run waits at each new question for ``hook_timeout`` seconds at most; unanswered, that is a
     fault, and the case's safe default fires. With ``walk`` it goes on, and an answer counts at the step at which it comes.
+    Where the folder cannot be written or read nobody can be asked: a fault, all dealers halt, and the run goes on trying.
+    ``head``: of the audit file when the run began, which unsolicited kills name.
     """
 
-    def __init__(self, folder: Path, escalation: Escalation, approvers: Approvers, audit: Audit, dealers: list[str]):
+    def __init__(
+        self,
+        folder: Path,
+        escalation: Escalation,
+        approvers: Approvers,
+        audit: Audit,
+        dealers: Iterable[str],
+        head: str,
+    ):
         self._escalation, self._approvers, self._audit = escalation, approvers, audit
-        self._queue = FileQueue(folder, Desk.of(approvers, dealers, audit.head))
-        self._shown: dict[int, dict[str, Any]] = {}
+        self._queue = FileQueue(folder, Desk.of(approvers, dealers, head))
+        self._shown: dict[int, dict[str, Any]] = {}  # cases as they were last published
+        self._settled: set[int] = set()  # those that were published closed
         self._waited: dict[int, tuple[int, bool]] = {}  # case -> how it looked when the run waited for it
-        self._where = folder
+        self._where, self._dead = folder, ""
 
     def attend(self, book: CaseBook, step: int, drifted: Any = None) -> None:
         """Show what has changed, take what has come, and wait where the pace says so."""
         self._exchange(book, step)
-        if self._escalation.pace != "pause":
-            return
-        while new := [case for case in book.open if self._waited.get(case.id) != _look(case)]:
-            case = new[0]
-            look = self._waited[case.id] = _look(case)
-            progress.say(f"case {case.id} waits for people: marketsim inbox {self._where}")
-            until = time.monotonic() + self._escalation.hook_timeout
-            while case.closed is None and _look(case) == look:
-                if time.monotonic() >= until:
+        if self._escalation.pace == "pause":
+            while not self._dead and (case := next((c for c in book.open if self._is_new(c)), None)):
+                self._wait(case, book, step)
+
+    def close(self, book: CaseBook) -> None:
+        """The run is over: show how every case stands, and that nobody takes answers any more."""
+        try:
+            self._publish(book)
+            self._queue.close()
+        except OSError as error:
+            progress.say(f"the cases in {self._where} could not be written to the end: {error.strerror}")
+
+    def _is_new(self, case: Case) -> bool:
+        return self._waited.get(case.id) != _look(case)
+
+    def _wait(self, case: Case, book: CaseBook, step: int) -> None:
+        """Until somebody answers, or it is too late: then silence does what the case says, if it does anything."""
+        look = self._waited[case.id] = _look(case)
+        progress.say(
+            f"case {case.id} waits {self._escalation.hook_timeout:g} s for people: marketsim inbox {self._where}"
+        )
+        until = time.monotonic() + self._escalation.hook_timeout
+        while case.closed is None and _look(case) == look and not self._dead:
+            if time.monotonic() >= until:
+                if case.if_silent != STAY:
                     book.fault(step, f"nobody answered within {self._escalation.hook_timeout:g} seconds", case.id)
-                    self._waited[case.id] = _look(case)
-                    break
-                time.sleep(_LOOK_EVERY)
+                self._waited[case.id] = _look(case)
                 self._exchange(book, step)
+                return
+            time.sleep(_LOOK_EVERY)
+            self._exchange(book, step)
 
     def _exchange(self, book: CaseBook, step: int) -> None:
+        try:
+            if self._dead:  # whatever was there may be gone
+                self._queue.open()
+                self._shown.clear()
+                self._settled.clear()
+            self._publish(book)
+            answers = self._queue.collect()
+            for answer, head in answers:
+                self._take(answer, head, book, step)
+            if answers:  # a second person sees at once what the first has done
+                self._publish(book)
+            self._dead = ""
+        except OSError as error:
+            if not self._dead:
+                self._dead = f"nobody can be asked: {error.filename}: {error.strerror}"
+                book.fault(step, self._dead)
+
+    def _publish(self, book: CaseBook) -> None:
         for case in book.cases:
-            now = asdict(case)
-            if self._shown.get(case.id) != now:
+            if case.id not in self._settled and self._shown.get(case.id) != (now := asdict(case)):
                 self._queue.publish(now, self._audit.head)
                 self._shown[case.id] = now
-        for answer, head in self._queue.collect():
-            got = self._approvers.check(answer, head)
-            if isinstance(got, str):
-                body = {"what": str(answer.get("kind", "answer")), "step": step, "case": answer.get("case")}
-                self._audit.record("refusal", body | {"who": str(answer.get("who", "")), "why": got})
-            else:
-                kind = "acknowledgement" if got.kind == "acknowledge" else "decision"
-                self._audit.record(kind, {"step": step, **got.body()})
-                _hand_over(got, book, step)
+                if case.closed is not None:
+                    self._settled.add(case.id)
+
+    def _take(self, answer: Mapping[str, Any], head: str, book: CaseBook, step: int) -> None:
+        """An answer is recorded as it came, and acts then. One that cannot be recorded does not act, unless it kills."""
+        got = self._approvers.check(answer, head)
+        kind, body = "refusal", {"what": "answer", "step": step, "case": None, "who": "", "why": got}
+        if isinstance(got, Signed):
+            kind, body = _ROW[got.kind], {"step": step, **got.body()}
+        elif type(answer.get("case")) is int and isinstance(answer.get("who"), str):
+            body |= {"case": answer["case"], "who": answer["who"][:200]}
+        try:
+            self._audit.record(kind, body)
+        except OSError as error:
+            book.fault(step, f"an answer cannot be recorded and has to be given again: {error.strerror}")
+            if body.get("kind") != "kill":
+                return
+        if isinstance(got, Signed):
+            hand_over(body, book, step)
 
 
-def _hand_over(got: Signed, book: CaseBook, step: int) -> None:
-    if got.kind == "kill":
-        book.kill(got.who, got.reason, step, None, got.dealer)
-        return
-    assert got.case is not None
-    if got.kind == "acknowledge":
-        book.acknowledge(got.case, got.who, step)
+def hand_over(answer: Mapping[str, Any], book: CaseBook, step: int) -> None:
+    """An answer that was checked, ``Signed.body``, reaches the book."""
+    if answer["kind"] == "kill":
+        book.kill(answer["who"], answer["reason"], step, None, answer["dealer"])
+    elif answer["kind"] == "acknowledge":
+        book.acknowledge(answer["case"], answer["who"], step)
     else:
-        assert got.version is not None and got.option is not None
-        book.decide(Decision(got.case, got.version, got.option, got.reason, got.who, got.role), step)
+        fields = ("case", "version", "option", "reason", "who", "role")
+        book.decide(Decision(**{name: answer[name] for name in fields}), step)
 
 
-def _look(case: Any) -> tuple[int, bool]:
+def _look(case: Case) -> tuple[int, bool]:
     return case.version, case.proposal is not None

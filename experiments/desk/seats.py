@@ -20,12 +20,14 @@ class Seat:
 
 @dataclass(frozen=True)
 class Desk:
-    """``identity``: how sure the run is of who answers, in words. ``head``: of the audit file when the run began."""
+    """``identity``: how sure the run is of who answers, in words. ``head``: of the audit file when the run began.
+    ``over``: the run is, and takes no answers any more."""
 
     seats: tuple[Seat, ...]
     dealers: tuple[str, ...]
     identity: str
     head: str
+    over: bool = False
 
     @classmethod
     def of(cls, approvers: Approvers, dealers: Iterable[str], head: str) -> Desk:

@@ -21,9 +21,10 @@ from marketsim.guardrails.case import Case, Decision, Exposure, Finding, Order
 from marketsim.guardrails.escalation import Escalation, person
 from marketsim.guardrails.options import OFFERED, OPTIONS, STAY
 from marketsim.guardrails.recorder import Record, Recorder
-from marketsim.guardrails.states import RANK, Event, Needs, State, advance
+from marketsim.guardrails.states import NEEDS, RANK, TABLE, Event, Needs, State, advance
 
 _ASKED_ABOUT = np.isin(np.arange(len(Event)), [Event.DRIFT, Event.HARD_BREACH, Event.SEVERE_BREACH, Event.FAULT])
+_TO, _NEEDS = TABLE.tolist(), NEEDS.tolist()  # for one dealer, quicker than arrays
 _UNFREE = (State.RESTRICTED, State.HALTED)  # what only people end: a case is always open
 
 
@@ -55,6 +56,7 @@ class CaseBook:
         self.version, self.clean, self._asking = (np.zeros(shape, np.int64) for _ in range(3))
         self.cases: list[Case] = []
         self._open: dict[tuple[int, int, str], Case] = {}  # one a dealer and cause
+        self._causes: dict[str, None] = {}  # all that there have been, in order
         self._numbers = np.zeros(markets, np.int64)  # cases so far in each market
         self._orders: list[Order] = []
         never = np.iinfo(np.int64).max
@@ -67,9 +69,10 @@ class CaseBook:
 
     # --- a step of the market ---
 
-    def step(self, step: int, *events: np.ndarray) -> list[Order]:
-        """Take what happened: arrays (markets, dealers) of Event, in order. Returns all orders since the last step."""
-        eventful = self._asking > 0
+    def step(self, step: int, *events: np.ndarray, unclean: np.ndarray | bool = False) -> list[Order]:
+        """Take what happened: arrays (markets, dealers) of Event, in order; ``unclean``: where the step was not, though
+        nothing new happened. Returns all orders since the last step."""
+        eventful = (self._asking > 0) | unclean
         for happened in events:
             if not happened.any():
                 continue
@@ -88,7 +91,8 @@ class CaseBook:
                 what = f"{self.clean[m, d]} clean steps of probation: may it have its limits back?"
                 self._ask(step, m, d, Finding("probation", what), "", STAY)
         for case in self.open:
-            self._mind_deadlines(case, step)
+            if step > case.decide_by or (case.acknowledged is None and step > case.acknowledge_by):
+                self._miss(case, step)
         if self._log.broken and (self.state != State.HALTED).any():
             self.fault(step, f"the audit log cannot be written: {self._log.broken}")
         if self._log.catch_up():
@@ -207,6 +211,7 @@ class CaseBook:
         _note(case, did)
         self.cases.append(case)
         self._open[key] = case
+        self._causes[finding.cause] = None
         self._ask_again(case, step)
 
     def _repeat(self, case: Case, step: int, did: str, if_silent: str) -> None:
@@ -236,8 +241,8 @@ class CaseBook:
         names = (*OFFERED[state], "release") if self._earned[m, d] else OFFERED[state]
         case.exposure, case.options = dict(exposure.holds), {name: exposure.costs.get(name) for name in names}
 
-    def _mind_deadlines(self, case: Case, step: int) -> None:
-        """Both deadlines have a safe default: a missed one fires it."""
+    def _miss(self, case: Case, step: int) -> None:
+        """A deadline has passed. Both have a safe default: a missed one fires it."""
         place = self._place(case)
         moot = case.if_silent == STAY and self.state[place] not in _UNFREE and not self._earned[place]
         if step > case.decide_by and moot:
@@ -246,7 +251,7 @@ class CaseBook:
             case.lapsed = case.version
             self._fire(case, step, f"nobody decided by step {case.decide_by}")
             self._ask_again(case, step, "nobody decided")
-        elif case.acknowledged is None and step > case.acknowledge_by:
+        else:
             self._fire(case, step, f"nobody acknowledged by step {case.acknowledge_by}")
             case.acknowledge_by = case.decide_by  # it has fired; the other deadline stands
             self._tell(case, step, "nobody acknowledged")
@@ -275,7 +280,7 @@ class CaseBook:
     def _move(self, step, m, d, event: Event, who: Sequence[str] = (), by: Needs = Needs.NOBODY) -> str:
         """One dealer's state by one event, recorded first. Returns the move in words, nothing where there was none."""
         before = State(self.state[m, d])
-        after = State(int(advance(before, event, by)))
+        after = State(_TO[before][event]) if _NEEDS[event] <= by else before
         if after == before:
             return ""
         body = {
@@ -299,10 +304,11 @@ class CaseBook:
     def _outdate(self, m: int, d: int) -> None:
         """What was seen of this dealer before is stale: its open cases show it anew, and proposals are void."""
         self.version[m, d] += 1
-        for (market, dealer, _), case in self._open.items():
-            if (market, dealer) == (m, d):
-                case.proposal = None
-                self._refresh(case)
+        if self._asking[m, d]:
+            for cause in self._causes:
+                if case := self._open.get((m, d, cause)):
+                    case.proposal = None
+                    self._refresh(case)
 
     # --- the log ---
 
@@ -329,6 +335,7 @@ class CaseBook:
             self.version[m, d] = max(self.version[m, d], case.version)
             if case.closed is None:
                 self._open[m, d, case.cause] = case
+                self._causes[case.cause] = None
                 self._asking[m, d] += 1
                 self._earned[m, d] |= "release" in case.options and self.state[m, d] == State.PROBATION
         for case in self.open:

@@ -69,7 +69,7 @@ class ScriptedOperator(Model):
 
 class Escalation(Model):
     watch: Listed[streams.Name] = streams.DEFAULT
-    false_alarm_every: Steps = 10_000
+    false_alarm_every: Annotated[int, Field(ge=100, le=1_000_000_000)] = 10_000
     acknowledge_within: Steps = 20
     decide_within: Steps = 60
     if_silent: SafeDefault = "hedge"

@@ -7,6 +7,9 @@
         governor.after(step)            # what happened is noted for the next step
 
 Its clock is the number of steps since it was made; states, detectors and cases go on from one episode to the next.
+
+A limit that begins to fail is an event; as long as it fails, steps are not clean. So what people decide about a dealer that
+a limit holds until the end of the episode is not undone by that same limit in the next step.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from marketsim.batch import MarketBatch, Step
+from marketsim.guardrails import streams
 from marketsim.guardrails.calibration import Calibration
 from marketsim.guardrails.case import Case, Exposure, Finding
 from marketsim.guardrails.cases import CaseBook
@@ -35,16 +39,17 @@ HELD_TO[State.RESTRICTED] = Order.REDUCE_ONLY | Order.WIDEN
 HELD_TO[State.HALTED] = Order.REDUCE_ONLY | Order.NO_QUOTES
 HELD_TO[State.PROBATION] = Order.QUARTER
 
-# Reasons that say that something is wrong, with the limit that they are of; the others held back a request or a hedge.
-_BREACHES = {
-    Reason.LOSS: "loss",
-    Reason.ROLLING_LOSS: "rolling_loss",
-    Reason.DRAWDOWN: "drawdown",
-    Reason.FEED: "feed",
-    Reason.TIME_AT_LIMIT: "time_at_limit",
-    Reason.NON_FINITE: "",
-}
-_RECENT = 1.0 / 50.0  # weight of the newest value in the averages that cases quote
+# Reasons that say that something is wrong, gravest first; the others held back a request or a hedge.
+_BREACHES = (
+    Reason.LOSS, Reason.DRAWDOWN, Reason.ROLLING_LOSS, Reason.FEED, Reason.NON_FINITE, Reason.TIME_AT_LIMIT,
+)  # fmt: skip
+_BREACH = np.uint32(sum(_BREACHES))
+_RECENT = 1.0 / 20.0  # weight of the newest value in the averages that cases quote
+# Streams that are the market's, whatever the dealer is held to. All others say another thing while orders are in force,
+# and the trades of that time are marked out as late as this.
+_MARKETS_OWN = ("requests", "volatility", "trend", "flow_")
+_EVERY = np.array(list(State))[:, None, None]
+_LINGERS = max(streams.HORIZONS.values())
 
 
 class Operator(Protocol):
@@ -60,6 +65,7 @@ class _Watch:
     detector: Detector
     streams: Streams
     rows: np.ndarray  # the streams that the detector takes
+    own: np.ndarray  # of these, those that the dealer's own orders change
     recent: np.ndarray  # (streams, M): their averages of late
     quiet: np.ndarray  # (streams,): what those were in quiet episodes
 
@@ -92,69 +98,80 @@ class Governor:
         self._closing = np.zeros(shape, bool)  # to be flattened, until it is flat
         self._halving = np.zeros(shape, bool)  # to be halved in this step
         self._income = np.zeros(shape)  # spread a step, of late
-        self._reasons = np.zeros(shape, np.uint32)
+        self._failing: np.ndarray = np.zeros(shape, np.uint32)  # reasons of the last step
+        self._warned: np.ndarray = np.zeros(shape, np.uint32)  # its warnings
+        self._fresh = False  # no step since the batch was reset
+        self._new: np.ndarray = np.zeros(shape, np.uint32)  # the reasons that began with it
+        self._bare = np.full(shape, -_LINGERS - 1)  # the last step in which there were orders from here
         self._events = [np.full(shape, Event.NOTHING) for _ in range(3)]
-        self._breaches = [self._severity(agent) for agent in self.agents]
+        self._halts = np.array([self._halting(agent) for agent in self.agents], np.uint32)
         self.alarms: list[tuple[int, int, str, str, float]] = []  # step, market, dealer, leading stream, level
-        self.occupation: list[
-            np.ndarray
-        ] = []  # of each step: (states, dealers), the share of the markets in each state
+        self.occupation: list[np.ndarray] = []  # of each step: (states, dealers), the share of the markets in each
 
     def _watch(self, agent: int, calibration: Calibration, escalation: Escalation) -> _Watch:
-        streams = Streams(self.batch, agent, escalation.watch)
-        rows = np.array([streams.names.index(name) for name in calibration.names])
+        watched = Streams(self.batch, agent, escalation.watch)
+        rows = np.array([watched.names.index(name) for name in calibration.names])
         quiet = np.repeat(calibration.centre[:, None], self.batch.markets, axis=1)
         detector = Detector(calibration, self.batch.markets, escalation.false_alarm_every)
-        return _Watch(detector, streams, rows, quiet.copy(), calibration.centre)
+        own = np.array([not name.startswith(_MARKETS_OWN) for name in calibration.names])
+        return _Watch(detector, watched, rows, own, quiet, calibration.centre)
 
-    def _severity(self, agent: int) -> tuple[int, int]:
-        """Bits of the reasons that restrict a dealer, and of those that halt it: limits whose ``on_breach`` is halt."""
+    def _halting(self, agent: int) -> int:
+        """Bits of the reasons that halt a dealer: of the limits whose ``on_breach`` is halt."""
         row = self.batch.tables.dealers[agent]
-        halts = sum(
-            reason for reason, limit in _BREACHES.items() if limit and row[f"{limit}_on_breach"] == OnBreach.HALT
-        )
-        return int(sum(_BREACHES)) & ~halts, int(halts)
+        limits = [reason for reason in _BREACHES if reason != Reason.NON_FINITE]
+        return sum(int(r) for r in limits if row[f"{str(r.name).lower()}_on_breach"] == OnBreach.HALT)
 
     def begin(self) -> None:
         """The batch has been reset."""
+        self._fresh = True
         for watch in self._watches:
             watch.streams.begin()
 
     def before(self) -> None:
         """A step is about to execute: let people answer, move the states, and give the engine its orders."""
         self._operator.attend(self.book, self.step, self._is_drifted)
-        for order in self.book.step(self.step, *self._events):
+        for order in self.book.step(self.step, *self._events, unclean=(self._failing | self._warned) != 0):
             m, d = order.market - self.book.first_market, self.names.index(order.dealer)
             self._closing[m, d] |= order.share >= 1.0
             self._halving[m, d] |= order.share < 1.0
-        inventory = self.batch.state["inventory"][:, :, 0]  # type: ignore[index]
-        for d, agent in enumerate(self.agents):
-            self._closing[:, d] &= (inventory[:, agent] != 0) & (self.book.state[:, d] == State.HALTED)
-            orders = HELD_TO[self.book.state[:, d]]
-            orders = orders | np.where(self._closing[:, d], int(Order.FLATTEN), 0)
-            self.batch.order(agent, orders | np.where(self._halving[:, d], int(Order.HALVE), 0))
+        state = self.book.state
+        inventory = self.batch.state["inventory"][:, self.agents, 0]  # type: ignore[index]
+        self._closing &= (inventory != 0) & (state == State.HALTED)
+        orders = HELD_TO[state]
+        orders[self._closing] |= Order.FLATTEN
+        orders[self._halving] |= Order.HALVE
         self._halving[:] = False
-        self.occupation.append(np.stack([(self.book.state == state).mean(axis=0) for state in State]))
+        self._bare[orders != 0] = self.step
+        for d, agent in enumerate(self.agents):
+            self.batch.order(agent, orders[:, d])
+        self.occupation.append((state == _EVERY).mean(axis=1))
 
     def after(self, step: Step) -> None:
         """A step has executed: what it says becomes the events of the next."""
         soft, hard, drift = self._events
-        for d, agent in enumerate(self.agents):
-            restricts, halts = self._breaches[d]
-            reasons = step.reasons[:, agent]
-            self._reasons[:, d] = reasons
-            soft[:, d] = np.where(step.warnings[:, agent] > 0, Event.SOFT_BREACH, Event.NOTHING)
-            hard[:, d] = np.where(reasons & restricts, Event.HARD_BREACH, Event.NOTHING)
-            hard[:, d] = np.where(reasons & halts, Event.SEVERE_BREACH, hard[:, d])
-            self._income[:, d] += (step.ledger["spread"][:, agent] - self._income[:, d]) * _RECENT
+        reasons, warnings = step.reasons[:, self.agents] & _BREACH, step.warnings[:, self.agents]
+        if self._fresh:  # a limit that held until the reset begins to fail anew
+            self._failing, self._warned, self._fresh = np.zeros_like(reasons), np.zeros_like(warnings), False
+        self._new = reasons & ~self._failing
+        soft[:] = np.where(warnings & ~self._warned, Event.SOFT_BREACH, Event.NOTHING)
+        hard[:] = np.where(self._new, Event.HARD_BREACH, Event.NOTHING)
+        hard[(self._new & self._halts) != 0] = Event.SEVERE_BREACH
+        self._failing, self._warned = reasons, warnings
+        self._income += (step.ledger["spread"][:, self.agents] - self._income) * _RECENT
+        for d in range(len(self.agents)):
             drift[:, d] = np.where(self._look_for_drift(d, step), Event.DRIFT, Event.NOTHING)
         self.step += 1
 
     def _look_for_drift(self, d: int, step: Step) -> np.ndarray:
         watch = self._watches[d]
         values = watch.streams.update(step)[watch.rows]
+        held = self.step - self._bare[:, d] <= _LINGERS
+        if held.any():
+            values[np.ix_(watch.own, held)] = np.nan
         alarm = watch.detector.update(values)
-        watch.recent += np.where(np.isfinite(values), values - watch.recent, 0.0) * _RECENT
+        moved = (values - watch.recent) * _RECENT
+        watch.recent += np.nan_to_num(moved, copy=False)
         for m in np.flatnonzero(alarm):
             leading = watch.detector.names[watch.detector.leading[m]]
             market, level = self.batch.first_market + int(m), float(watch.detector.level[m])
@@ -166,9 +183,15 @@ class Governor:
     def _describe(self, market: int, dealer: str, event: Event) -> Finding:
         m, d = market - self.book.first_market, self.names.index(dealer)
         if event != Event.DRIFT:
-            fired = [r for r in _BREACHES if int(self._reasons[m, d]) & r]
-            words = " and ".join(str(reason.name).lower().replace("_", " ") for reason in fired)
-            return Finding(words.replace(" ", "_"), f"{dealer} breached {words}", {}, self.step - 1)
+            soft = event == Event.SOFT_BREACH
+            fired = Reason(int(self._warned[m, d] if soft else self._new[m, d]))
+            words = [str(reason.name).lower() for reason in (*_BREACHES, Reason.POSITION) if reason in fired]
+            cause = f"soft_{words[0]}" if soft else words[0]
+            what = f"{dealer} passed its {'soft' if soft else 'hard'} limit: {' and '.join(words).replace('_', ' ')}"
+            row = self.batch.tables.dealers[self.agents[d]]
+            levels = [f"{word}_{'soft' if soft else 'hard'}" for word in words]
+            figures = {level: float(row[level]) for level in levels if level in row.dtype.names}
+            return Finding(cause, what, figures, self.step - 1)
         detector, watch = self._watches[d].detector, self._watches[d]
         s = int(detector.leading[m])
         recent, quiet = float(watch.recent[s, m]), float(watch.quiet[s])

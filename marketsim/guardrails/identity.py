@@ -15,6 +15,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ _LOOKALIKES = str.maketrans(
 )
 
 
+@lru_cache(maxsize=1024)  # the book asks again and again about the same few people
 def fold(name: str) -> str:
     """What is left of a name when case, spaces, punctuation, accents and look-alike letters are taken from it."""
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())

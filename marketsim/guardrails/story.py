@@ -106,7 +106,9 @@ def _decided(body: dict[str, str]) -> str:
 
 
 def _refused(body: dict[str, str]) -> str:
-    return f"a {body.pop('what', 'decision')} of {_who(body)}" + _then(body, case=" in case {}", why=" was refused: {}")
+    what = body.pop("what", "decision")
+    article = "an" if what.startswith("a") else "a"
+    return f"{article} {what} of {_who(body)}" + _then(body, case=" in case {}", why=" was refused: {}")
 
 
 def _failed(body: dict[str, str]) -> str:

@@ -1,0 +1,13 @@
+"""The rules that controls like these answer to: named, not interpreted. That a control is here does not make anyone compliant."""
+
+COLLAR = "RTS 6 art. 15(1)(a) price collars; SEC 15c3-5(c)(1)(ii); FIA price tolerance"
+VOLUME = "RTS 6 art. 15(1)(c) maximum order volume; SEC 15c3-5(c)(1)(ii); FIA maximum order size"
+RISK = "RTS 6 art. 15(4)-(5) risk limits; SEC 15c3-5(c)(1)(i); FIA maximum intraday position"
+LOSSES = "RTS 6 art. 15(4)-(5) risk limits; SEC 15c3-5(c)(1)(i)"
+DATA = "RTS 6 art. 15(1)(a), 16; FIA market data reasonability"
+KILL = "RTS 6 art. 12 kill functionality; FIA kill switch"
+MONITOR = "RTS 6 art. 16 real-time monitoring and alerts"
+OVERRIDE = "RTS 6 art. 15(3), (6) re-enabling and release after a block; SEC 15c3-5(c)(2)(iii)"
+ACCESS = "SEC 15c3-5(c)(2)(iii) authorised persons"
+CONTINUITY = "RTS 6 art. 14, 16; FIA kill switch"
+RECORDS = "RTS 6 art. 28 records; SEC 15c3-5(b), (e)"
