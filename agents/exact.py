@@ -17,7 +17,7 @@ from marketsim.tables import Tables
 from marketsim.types import Choice, OnBreach
 
 NEGLIGIBLE = 1e-9  # largest probability of leaving the grid, and relative change of a value, that are let pass
-_NOT_OF_STEP_AND_INVENTORY = ("tail_loss", "flow_target", "intervention")
+_NOT_OF_STEP_AND_INVENTORY = ("tail_loss", "flow_target", "intervention", "own_quote", "presence", "pooled_spread")
 _SHAPED_BY_THE_MOVE = ("downside", "asymmetric_dampening")
 _LOGIT = int(Choice.LOGIT)
 
@@ -40,6 +40,8 @@ def support(config: MarketConfig, agent: int = 0) -> str | None:
     for kind in _NOT_OF_STEP_AND_INVENTORY:
         if weight[kind] != 0:
             return f"reward {kind} depends on more than step and inventory"
+    if weight["sampled_inventory_penalty"] != 0:
+        return "reward sampled_inventory_penalty depends on the step in a way that is not solved for here"
     for kind in _SHAPED_BY_THE_MOVE:
         if weight[kind] != 0 and not _one_normal_move(price):
             return f"the expectation of reward {kind} under price {price.kind} depends on more than the inventory"
@@ -126,19 +128,26 @@ class Problem:
         fees = market["fee"] * np.abs(h)
         return -(weight["pnl"] + weight["hedge_cost"]) * cost - (weight["pnl"] + weight["fees"]) * fees
 
+    def potential(self, q):
+        """The potential of the shaping term: a step from ``q`` to ``x`` is paid potential(x) - potential(q); 0 at the end."""
+        return -self._weight["potential"] * np.square(q)
+
     def holding_reward(self, x, h):
-        """Stage 7: the expected reward of holding ``x`` through the move, which the step's hedge pushed by impact."""
+        """Stage 7: the expected reward of holding ``x`` through the move, which the step's hedge pushed by impact.
+
+        With the potential that a step leads to; the one it came from is subtracted where its inventory is known.
+        """
         weight = self._weight
         gain = x * (self._mean_move + self.impact * h)
         reward = (weight["pnl"] + weight["inventory"]) * gain - weight["inventory_penalty"] * self.market["dt"] * x * x
         if weight["downside"] != 0 or weight["asymmetric_dampening"] != 0:
             losses = _mean_of_negative_part(gain, np.abs(x) * self.market["move_sd"])
             reward = reward + weight["downside"] * losses - weight["asymmetric_dampening"] * (gain - losses)
-        return reward
+        return reward + self.potential(x)
 
     def final_reward(self, x):
         """Stages 7 and 8 of the last step: the terminal penalty, and liquidation."""
-        penalty = -self._weight["terminal_inventory_penalty"] * np.square(x)
+        penalty = -self._weight["terminal_inventory_penalty"] * np.square(x) - self.potential(x)
         return penalty + self.hedge_reward(-x) if self.market["liquidate"] else penalty
 
 
@@ -244,7 +253,7 @@ def evaluate(config: MarketConfig, markups: np.ndarray, hedge: np.ndarray, agent
         x = np.clip(q + hedge[t], -edge, edge)
         requests = Requests(problem, x, hedge[t], reducing, edge)
         worth = requests.worth(value[t + 1], t == steps - 1)
-        value[t] = problem.hedge_reward(hedge[t]) + requests.expected(worth, standing[t])
+        value[t] = problem.hedge_reward(hedge[t]) + requests.expected(worth, standing[t]) - problem.potential(q)
         if leak is not None:
             leak = _leak(problem, leak, x, reducing, standing[t])
             leak[np.abs(q + hedge[t]) > edge] = 1.0

@@ -128,6 +128,7 @@ def _backward(problem: Problem, quotes: LadderQuotes | SkewQuotes, hedge_rule: i
         target = np.where(as_good, np.abs(lots), np.inf).argmin(axis=1)  # of equals the smallest hedge
         hedge[t] = lots[here, target]
         markups[t] = asked[row[here, target], target]
+        value[t] -= problem.potential(inventory)
     return Solution(value, markups, hedge, inventory)
 
 

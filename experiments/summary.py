@@ -19,6 +19,7 @@ from marketsim.measures.attribution import SIGNS
 from marketsim.measures.figures import NAMES
 from marketsim.measures.intervals import contrast, intervals
 from marketsim.measures.markouts import HORIZONS
+from marketsim.rewards import PARAMETERS
 
 _WITH_INTERVAL = (
     "objective", "pnl", "var_95", "cvar_95", "var_99", "cvar_99", "drawdown", "max_inventory", "hit_ratio",
@@ -146,7 +147,7 @@ def reward_in_words(dealer: TradingDealer) -> str:
     """``pnl + 0.01 inventory_penalty``: objectives are comparable where these are the same."""
     terms = []
     for term in dealer.reward:
-        parameter = next((p for p in (term.threshold, term.target) if p is not None), None)
+        parameter = getattr(term, PARAMETERS.get(term.kind, ""), None)
         weight = "" if term.weight == 1 else f"{term.weight:g} "
         terms.append(f"{weight}{term.kind}" + ("" if parameter is None else f"({parameter:g})"))
     return " + ".join(terms)

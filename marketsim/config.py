@@ -256,14 +256,16 @@ class Reward(Model):
     weight: Real = 1.0
     threshold: Real | None = None
     target: Probability | None = None
+    every: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    within: Real | None = None
 
     @model_validator(mode="after")
     def _parameters(self):
         wanted = rewards.PARAMETERS.get(self.kind)
-        for key in ("threshold", "target"):
+        for key in rewards.PARAMETERS.values():
             given = getattr(self, key) is not None
             if given != (key == wanted):
-                raise ValueError(f"{self.kind} needs a {key}" if not given else f"{self.kind} takes no {key}")
+                raise ValueError(f"{self.kind} needs {key}" if not given else f"{self.kind} takes no {key}")
         return self
 
 
@@ -305,7 +307,7 @@ class MarketConfig(Model):
     """The market and its dealers, as the engine reads them."""
 
     PASSED_OVER: ClassVar[frozenset[str]] = frozenset(
-        {"train", "evaluate", "designs", "sweep", "escalation", "description"}
+        {"train", "evaluate", "true_objective", "designs", "sweep", "escalation", "description"}
     )
 
     name: Annotated[str, Field(pattern=NAME)] = "experiment"

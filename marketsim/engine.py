@@ -26,6 +26,7 @@ from marketsim.ledger import (
     book_liquidation,
     book_mark,
     book_requests,
+    note_quotes,
     note_rivals,
     open_books,
     record_requests,
@@ -239,6 +240,8 @@ def _serve(
             ints[at.INTEGER_GROUPS + at.FIRED * N + i, 0], work[asked + i], markup, work[cans + i], work[at.SECOND],
             work[at.BEST], ints[at.INTEGER_GROUPS + at.REASONS * N + i], k,
         )  # fmt: skip
+        if p.quotes_kept:
+            note_quotes(d, dealer, i, who, signed_size, markup, work[cans + i], k, lo)
         if p.misled:
             mislead(market, t, who, signed_size, markup, k, lo)
     rank_quotes(work, markups, N, best, second, leader, k)
@@ -382,7 +385,7 @@ def step(
                 terminate_ruined(d, dealer, terminated, i, mid, start, n)
             reward_stage(
                 p, d, weights[i], ledger, i, held, move, work[at.GROUPS + at.LOSS * N + i], loss_after, dealer,
-                work[at.GROUPS + at.REWARDED * N + i], last, reward, start, n,
+                work[at.GROUPS + at.REWARDED * N + i], t + 1, reward, start, n,
             )  # fmt: skip
             skew = work[at.GROUPS + at.SKEW * N + (i if p.panels else 0)]
             remember_dealer(market, dealer, ledger, i, t, mid, skew, start, n)

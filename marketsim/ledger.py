@@ -10,6 +10,9 @@ from marketsim.types import (
     ALIVE,
     CASH,
     INVENTORY,
+    OWN_ASK,
+    OWN_BID,
+    PRESENT,
     RECENT,
     RECENT_COVER,
     RECENT_RIVAL_MARKUP,
@@ -94,6 +97,16 @@ def note_rivals(cells, dealer, who, cell, work, asked, best, second, leader, k, 
                 m = lo + who[a]
                 seen = dealer[RECENT_RIVAL_MARKUP, i, m]
                 dealer[RECENT_RIVAL_MARKUP, i, m] = seen + (other * cells[cell[a]].per_reference - seen) * RECENT
+
+
+@stage
+def note_quotes(d, dealer, i, who, signed_size, markup, can, k, lo):
+    """What dealer i quotes in a round, filled or not."""
+    for a in range(k):
+        if can[a] > 0.0:
+            m = lo + who[a]
+            dealer[OWN_BID if signed_size[a] > 0.0 else OWN_ASK, i, m] = markup[a]
+            dealer[PRESENT, i, m] += 1.0 if markup[a] <= d.within else 0.0
 
 
 @stage

@@ -11,7 +11,16 @@ Units: price units x lots. `dS` is the move of the mid, `q` the inventory after 
 from typing import Literal, get_args
 
 from marketsim.compiled import stage
-from marketsim.types import REQUESTED_LOTS, WON_LOTS, Ledger
+from marketsim.types import (
+    OWN_ASK,
+    OWN_BID,
+    OWN_MARK,
+    POTENTIAL,
+    PRESENT,
+    REQUESTED_LOTS,
+    WON_LOTS,
+    Ledger,
+)
 
 Kind = Literal[
     "pnl",  # spread + inventory - hedge_cost - fees
@@ -26,9 +35,20 @@ Kind = Literal[
     "tail_loss",  # -[(L' - c)+ - (L - c)+], threshold c
     "flow_target",  # -(won / requested lots - target)^2, in the last step
     "intervention",  # -interventions
+    "sampled_inventory_penalty",  # -q^2 dt every, in each step whose end is a multiple of ``every``
+    "potential",  # P' - P with P = -q^2 and 0 at the end: shaping that leaves the optimum alone (Ng et al. 1999)
+    "own_quote",  # the change of |q| m, m the markup last quoted on the side that would reduce q; add it to pnl
+    "presence",  # requests quoted at a markup of at most ``within``, filled or not
+    "pooled_spread",  # the mean spread of all dealers
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
-PARAMETERS = {"tail_loss": "threshold", "flow_target": "target"}  # the parameter a term needs
+PARAMETERS = {  # the parameter a term needs
+    "tail_loss": "threshold",
+    "flow_target": "target",
+    "sampled_inventory_penalty": "every",
+    "presence": "within",
+}
+OF_QUOTES = ("own_quote", "presence")  # terms made of what is quoted, not of what trades
 
 (
     _PNL,
@@ -43,12 +63,18 @@ PARAMETERS = {"tail_loss": "threshold", "flow_target": "target"}  # the paramete
     _TAIL_LOSS,
     _FLOW_TARGET,
     _INTERVENTION,
+    _SAMPLED_INVENTORY_PENALTY,
+    _POTENTIAL,
+    _OWN_QUOTE,
+    _PRESENCE,
+    _POOLED_SPREAD,
 ) = range(len(KINDS))
 
 
 @stage
-def reward_stage(p, d, weight, ledger, i, held, move, loss_before, loss_after, dealer, rewarded, last, reward, lo, n):
-    """The weighted sum of a dealer's terms. ``held``: q of stage 7; ``rewarded`` 0 once terminated; ``last``: step T-1."""
+def reward_stage(p, d, weight, ledger, i, held, move, loss_before, loss_after, dealer, rewarded, end, reward, lo, n):
+    """The weighted sum of a dealer's terms. ``held``: q of stage 7; ``rewarded`` 0 once terminated; ``end``: t + 1."""
+    last = end == p.steps
     spread = ledger[Ledger.SPREAD, i, lo : lo + n]
     inventory = ledger[Ledger.INVENTORY, i, lo : lo + n]
     hedge_cost = ledger[Ledger.HEDGE_COST, i, lo : lo + n]
@@ -59,6 +85,8 @@ def reward_stage(p, d, weight, ledger, i, held, move, loss_before, loss_after, d
     cost_weight = weight[_PNL] + weight[_HEDGE_COST]
     fee_weight = weight[_PNL] + weight[_FEES]
     penalty = weight[_INVENTORY_PENALTY] * p.dt + (weight[_TERMINAL_INVENTORY_PENALTY] if last else 0.0)
+    if weight[_SAMPLED_INVENTORY_PENALTY] != 0.0 and end % d.every == 0:
+        penalty += weight[_SAMPLED_INVENTORY_PENALTY] * p.dt * d.every
     for j in range(n):
         out[j] = (
             spread_weight * spread[j]
@@ -91,6 +119,29 @@ def reward_stage(p, d, weight, ledger, i, held, move, loss_before, loss_after, d
     if weight[_INTERVENTION] != 0.0:
         for j in range(n):
             out[j] -= weight[_INTERVENTION] * ledger[Ledger.INTERVENTIONS, i, lo + j]
+    if weight[_POTENTIAL] != 0.0:
+        before = dealer[POTENTIAL, i, lo : lo + n]
+        for j in range(n):
+            now = 0.0 if last else -held[j] * held[j]
+            out[j] += weight[_POTENTIAL] * (now - before[j])
+            before[j] = now
+    if weight[_OWN_QUOTE] != 0.0:
+        before = dealer[OWN_MARK, i, lo : lo + n]
+        for j in range(n):
+            q = held[j]
+            now = q * dealer[OWN_ASK, i, lo + j] if q > 0.0 else -q * dealer[OWN_BID, i, lo + j]
+            out[j] += weight[_OWN_QUOTE] * (now - before[j])
+            before[j] = now
+    if weight[_PRESENCE] != 0.0:
+        present = dealer[PRESENT, i, lo : lo + n]
+        for j in range(n):
+            out[j] += weight[_PRESENCE] * present[j]
+            present[j] = 0.0
+    if weight[_POOLED_SPREAD] != 0.0:
+        share = weight[_POOLED_SPREAD] / ledger.shape[1]
+        for l in range(ledger.shape[1]):
+            for j in range(n):
+                out[j] += share * ledger[Ledger.SPREAD, l, lo + j]
     if d.kappa != 0.0:
         nu, kappa, per = d.nu, d.kappa, 1.0 / (1.0 + d.kappa)
         for j in range(n):

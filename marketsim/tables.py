@@ -246,6 +246,7 @@ def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.nda
     row["logit"] = any(isinstance(s.choice, Logit) for s in m.segments)
     row["best_price"] = any(isinstance(s.choice, BestPrice) for s in m.segments)
     row["rival_markup"] = any("rival_markup" in d.observation for d in config.dealers)
+    row["quotes_kept"] = any(term.kind in rewards.OF_QUOTES for d in config.dealers for term in d.reward)
     row["feed"] = any(d.limits.feed is not None for d in config.dealers)
     row["desk_position"] = math.floor(config.desk.position.hard) if config.desk else UNLIMITED
     row["dt"] = m.dt
@@ -301,6 +302,10 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
                 row["tail_threshold"] = float(term.threshold or 0.0)
             if term.kind == "flow_target":
                 row["flow_target"] = float(term.target or 0.0)
+            if term.kind == "presence":
+                row["within"] = float(term.within or 0.0)
+            if term.kind == "sampled_inventory_penalty":
+                row["every"] = term.every or 0
     return rows
 
 

@@ -99,6 +99,7 @@ MARKET = np.dtype(
         ("logit", "i8"),  # any segment with this choice
         ("best_price", "i8"),
         ("rival_markup", "i8"),  # any dealer observes it
+        ("quotes_kept", "i8"),  # any dealer is rewarded by what it quotes: own_quote, presence
         ("feed", "i8"),  # any dealer has limits on the feed
         ("misled", "i8"),  # what dealers see of the mid is not, or was not, the mid: ``MarketBatch.set_feed``
         ("frozen", "i8"),  # the feed stands still
@@ -207,10 +208,9 @@ DEALER = np.dtype(
         ("expected_requests", "f8"),  # a step, of those this dealer is asked
         ("tail_threshold", "f8"),  # reward tail_loss: c
         ("flow_target", "f8"),  # reward flow_target
-        (
-            "nu",
-            "f8",
-        ),  # risk state: the loss since reset beyond which it is charged, observation tail is measured from it
+        ("within", "f8"),  # reward presence: the highest markup that counts
+        ("every", "i8"),  # reward sampled_inventory_penalty: steps from one sample to the next
+        ("nu", "f8"),  # risk state: the loss from which observation tail is measured, and beyond which it is charged
         ("kappa", "f8"),  # risk state: the charge on that excess, >= 0
     ]
 )
@@ -269,6 +269,11 @@ AHEAD = SEEN + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regime 
     AT_LIMIT,  # steps in a row that began at the limit
     WON_LOTS,  # since reset, kept for a dealer rewarded by flow_target
     REQUESTED_LOTS,
+    OWN_BID,  # markup it last quoted to a client on each side, kept for rewards made of quotes
+    OWN_ASK,
+    PRESENT,  # requests of this step quoted at a markup within ``within``
+    OWN_MARK,  # what marking at its own quote adds to its P&L
+    POTENTIAL,  # -q^2 where the step begins
     RECENT_ASKED,  # the averages behind the observations
     RECENT_IMBALANCE,
     RECENT_WON,
@@ -277,7 +282,7 @@ AHEAD = SEEN + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regime 
     RECENT_GAIN,
     RECENT_LOTS,
     NET,  # a ring of MARKOUT_STEPS rows: lots bought - sold, for the mark-out
-) = range(18)
+) = range(23)
 MARKOUT_STEPS = 5
 LOTS = NET + MARKOUT_STEPS  # a ring: lots bought + sold
 LOSSES = LOTS + MARKOUT_STEPS  # a ring of as many rows as the longest window of a rolling loss: the loss since reset

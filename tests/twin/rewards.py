@@ -18,6 +18,12 @@ class Facts:
     requested_lots: float
     nu: float  # the dealer's risk state
     kappa: float
+    end: int = 0  # steps made, this one included
+    inventory_before: float = 0.0  # where the step began
+    own_before: tuple = (0.0, 0.0)  # markup last quoted on each side, [bid, ask], where the step began
+    own: tuple = (0.0, 0.0)  # ... and where it ended
+    quoted: tuple = ()  # the markups of all requests that it quoted in this step
+    spreads: tuple = ()  # spread of every dealer
 
 
 def pnl(facts):
@@ -34,6 +40,21 @@ def flow_target(facts, target=0.0):
     return -((share - target) ** 2) if facts.last else 0.0
 
 
+def sampled_inventory_penalty(facts, every=1):
+    return -(facts.inventory**2) * facts.dt * every if facts.end % every == 0 else 0.0
+
+
+def potential(facts):
+    return (0.0 if facts.last else -(facts.inventory**2)) + facts.inventory_before**2
+
+
+def own_quote(facts):
+    def mark(inventory, own):
+        return abs(inventory) * own[1 if inventory > 0 else 0]
+
+    return mark(facts.inventory, facts.own) - mark(facts.inventory_before, facts.own_before)
+
+
 TERMS = {
     "pnl": pnl,
     "spread": lambda facts: facts.ledger["spread"],
@@ -47,6 +68,11 @@ TERMS = {
     "tail_loss": tail_loss,
     "flow_target": flow_target,
     "intervention": lambda facts: -facts.ledger["interventions"],
+    "sampled_inventory_penalty": sampled_inventory_penalty,
+    "potential": potential,
+    "own_quote": own_quote,
+    "presence": lambda facts, within=0.0: sum(markup <= within for markup in facts.quoted),
+    "pooled_spread": lambda facts: sum(facts.spreads) / len(facts.spreads),
 }
 
 

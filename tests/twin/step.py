@@ -47,6 +47,7 @@ class Dealer:
         self.inventory = self.cash = 0.0
         self.won_lots = self.requested_lots = 0.0
         self.nu = self.kappa = 0.0  # the risk state, set from outside
+        self.own = (0.0, 0.0)
         self.terminated = False
 
     def loss(self, mid):
@@ -58,6 +59,7 @@ class Dealer:
         self.ledger = dict.fromkeys(LEDGER, 0.0)
         self.asked_to_sell = self.asked_to_buy = 0
         self.loss_before = self.loss(mid)
+        self.inventory_before, self.own_before, self.quoted = self.inventory, self.own, []
         self.rewarded = not self.terminated
         self.markups, self.hedge = [None] * len(cells), 0.0
         if self.terminated:
@@ -94,6 +96,9 @@ class Dealer:
         markup = self.markups[cell.index]
         if markup is not None and not self.limits.let_through(cell, self.inventory, self.markups, cells):
             return None
+        if markup is not None:
+            self.quoted.append(markup)
+            self.own = (markup, self.own[1]) if cell.side == BID else (self.own[0], markup)
         return markup
 
     def win(self, cell, markup, cover, mid):
@@ -239,6 +244,12 @@ class TwinMarket:
             requested_lots=dealer.requested_lots,
             nu=dealer.nu,
             kappa=dealer.kappa,
+            end=self.t,
+            inventory_before=dealer.inventory_before,
+            own_before=dealer.own_before,
+            own=dealer.own,
+            quoted=tuple(dealer.quoted),
+            spreads=tuple(other.ledger["spread"] for other in self.dealers),
         )
         dealer.terminated = dealer.terminated or not facts.loss_after <= self.ruin
         dealer.memory.end_step(ledger, dealer.asked_to_sell, dealer.asked_to_buy, self.mids, self.feed.move, self.sd)

@@ -154,7 +154,12 @@ def desks(draw, names):
 @st.composite
 def reward_terms(draw):
     """At least one term, by its name or with a weight and the parameter that it needs."""
-    parameters = {"tail_loss": {"threshold": 1.5}, "flow_target": {"target": 0.4}}
+    parameters = {
+        "tail_loss": {"threshold": 1.5},
+        "flow_target": {"target": 0.4},
+        "sampled_inventory_penalty": {"every": 3},
+        "presence": {"within": 0.75},
+    }
     terms = []
     for kind in draw(st.lists(st.sampled_from(sorted(TERMS)), min_size=1, max_size=4, unique=True)):
         weight = draw(maybe(any_of(0.5, 2.0)))
