@@ -141,6 +141,20 @@ def policy_map(
     policy_map(folder, dealer, out)
 
 
+@app.command("audit-reward")
+def audit_reward(
+    file: Source,
+    out: Annotated[Path, typer.Option(help="Where the audit's folder is made.")] = Path("runs"),
+    set: Set = [],  # noqa: B006
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Train, and say whether the reward leads where the true objective does not."""
+    from experiments.audit_reward import audit_reward
+
+    audit_reward(file, set=set, seed=seed, out=out, json=json)
+
+
 @app.command()
 def inbox(
     folder: Folder,

@@ -15,10 +15,11 @@ from pydantic import Field, model_validator
 
 from agents.config import Desk, PluginSpec, TradingDealer
 from marketsim import scenarios
+from marketsim.config import Reward, RewardTerm
 from marketsim.document import Document, InputError, apply, locate, parse, read, read_value
 from marketsim.guardrails import streams
 from marketsim.guardrails.escalation import Escalation
-from marketsim.model import NAME, Listed, Model, Probability
+from marketsim.model import NAME, Listed, Model, NonNegative, Probability
 
 MAX_DESIGNS = 200
 UNKNOWN_TO_A_RUN = (*streams.GIVEN, "inputs")
@@ -74,6 +75,20 @@ class Evaluation(Model):
         return self
 
 
+class TailCharge(Model):
+    """``weight`` times the CVaR of an episode's loss at ``level``."""
+
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    weight: NonNegative = 0.1
+
+
+class TrueObjective(Model):
+    """What the desk is after and no learner is paid for: the mean of these terms, less the charge for the tail."""
+
+    reward: Listed[RewardTerm] = (Reward(kind="pnl"), Reward(kind="inventory_penalty", weight=0.01))
+    cvar: TailCharge = TailCharge()
+
+
 class ExperimentConfig(Desk):
     """One experiment file, or one of its designs."""
 
@@ -83,6 +98,7 @@ class ExperimentConfig(Desk):
     train: Training = Training()
     evaluate: Evaluation = Evaluation()
     escalation: Escalation | None = None
+    true_objective: TrueObjective | None = None  # of ``audit-reward``; default: TrueObjective()
     designs: dict[Annotated[str, Field(pattern=NAME)], dict[str, Any]] = {}
     sweep: dict[str, Listed[Any]] = {}
 

@@ -26,7 +26,7 @@ ACCEPTANCE = "acceptance.json"  # of a design and seed whose learners have const
 # the tables of a design and seed, in the order in which the digest reads them
 TABLES = (
     "training", "episodes", "steps", "requests", "quantiles", "quotes", "benchmarks", "interventions",
-    "drift", "states", "cases",
+    "drift", "states", "cases", "behaviour",
 )  # fmt: skip
 STRESS = "stress"  # a table and a JSON file in the run's own folder
 PACKAGES = ("dealer-marketsim", "numpy", "numba", "scipy", "pydantic", "torch", "pandas", "pyarrow")

@@ -38,7 +38,7 @@ train: {steps: 1e5}
 CASES = {
     "unknown key": ("steps: 96", "sptes: 96", "4: market.sptes: unknown key, allowed are kind, steps, dt, "),
     "it names the nearest": ("half_spread: 0", "halfspread: 0", "6: market.venue.halfspread: unknown key, allowed are kind, half_spread, slope, impact, fee (did you mean half_spread?)"),
-    "unknown key at the top": ("train:", "trian:", "22: trian: unknown key, allowed are name, seed, units, market, dealers, desk, description, train, evaluate, escalation, designs, sweep (did you mean train?)"),
+    "unknown key at the top": ("train:", "trian:", "22: trian: unknown key, allowed are name, seed, units, market, dealers, desk, description, train, evaluate, escalation, true_objective, designs, sweep (did you mean train?)"),
     "key of a dealer": ("reward: [pnl", "rewards: [pnl", "17: dealers.learner.rewards: unknown key, "),
     "key of a policy": ("hidden: [64", "hiden: [64", "15: dealers.learner.policy.hiden: unknown key, "),
     "unknown kind": ("kind: brownian", "kind: brwnian", "5: market.price.kind: got 'brwnian', it must be one of brownian, gbm, ou, regime, replay (did you mean brownian?)"),

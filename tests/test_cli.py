@@ -22,7 +22,10 @@ from experiments.schema import schema
 from experiments.validate import validate
 
 ROOT = Path(experiments.__file__).parent.parent
-VERBS = {"run", "new", "validate", "schema", "report", "compare", "stress", "policy-map", "bench"}
+VERBS = {
+    "run", "new", "validate", "schema", "report", "compare", "stress", "policy-map", "audit-reward", "bench", "drill",
+    "inbox", "decide", "kill", "keys", "audit",
+}  # fmt: skip
 
 
 def marketsim(folder: Path, *words: str, **options) -> subprocess.CompletedProcess:
