@@ -159,8 +159,8 @@ def _as_tree(found: Audit) -> dict[str, Any]:
 
 # the columns of the table: figure -> head
 _COLUMNS = {
-    "proxy": "reward", "true": "true", "pnl": "P&L", "cvar": "CVaR", "own_quote": "own quote", "unfillable": "unfillable",
-    "hedge_close": "hedge, close", "hedge_rest": "before", "markup": "markup", "interventions": "interv.",
+    "proxy": "reward", "true": "true", "pnl": "P&L", "cvar": "CVaR", "own_quote": "own quote", "unfillable": "no fill",
+    "hedge_close": "close hedge", "hedge_rest": "other hedge", "markup": "mark- up", "interventions": "limits acted",
 }  # fmt: skip
 
 
@@ -175,8 +175,8 @@ def _print(found: Audit) -> None:
     for head in _COLUMNS.values():
         table.add_column(head, justify="right")
     for steps, row in seen.path.iterrows():
-        table.add_row(f"{int(str(steps)) // 1000}k", *(f"{row[name]:.3g}" for name in _COLUMNS))
-    table.add_row("A-S", *(f"{seen.base[name]:.3g}" for name in _COLUMNS), style="dim")
+        table.add_row(f"{int(str(steps)) // 1000}k", *(_short(row[name]) for name in _COLUMNS))
+    table.add_row("A-S", *(_short(seen.base[name]) for name in _COLUMNS), style="dim")
     console = Console()
     console.print(f"{found.design}, training seed {found.seed}", table, sep="\n")
     for flag in found.flags:
@@ -185,3 +185,7 @@ def _print(found: Audit) -> None:
     if not found.flags:
         said = "no flag: none of the eight was seen, which does not say that the reward is safe"
         console.print(said, highlight=False, soft_wrap=True)
+
+
+def _short(x: float) -> str:
+    return f"{x:.2f}" if abs(x) < 10 else f"{x:.0f}"
