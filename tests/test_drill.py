@@ -14,7 +14,7 @@ from experiments.drills.stand import Stand
 from marketsim.batch import MarketBatch
 from marketsim.guardrails import cases, identity
 from marketsim.guardrails.audit import Verdict
-from marketsim.guardrails.drift import Detector
+from marketsim.guardrails.detector import Detector
 from marketsim.types import Order
 
 FULL = {

@@ -17,7 +17,7 @@ class Detector:
     ``false_alarm_every``: the mean number of quiet steps between false alarms, at least. ``calibration``: what
     ``calibration.fit`` returned. After an ``update``: ``alarm`` bool (M,), ``level`` (M,), ``share`` (S, M) of which
     ``level`` is the mean, ``leading`` (M,) index of the stream that contributes most; where there is an alarm also
-    ``component`` (M,) index of its largest component and ``since`` (M,) values for which it has been rising. All are
+    ``component`` (M,) index of its largest component and ``since`` (M,) values since it began to rise. All are
     overwritten by the next.
     """
 

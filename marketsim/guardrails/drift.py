@@ -34,7 +34,7 @@ HEAD = 10.0  # where M starts, in steps of run length
 BLOCK = 256  # markets worked on at a time, so that their rows stay in the cache
 
 # Rows of the state (ROWS, S, M): the K weighted statistics, then the last LAGS values less their centre, newest first,
-# then the values seen since the stream's statistic last stood at or below its start: how long it has been rising.
+# then the values seen since the stream's statistic last stood half way, in logarithms, from its start to the threshold.
 LAG = K
 RISING = K + LAGS
 ROWS = RISING + 1
@@ -113,9 +113,11 @@ def update(
     Changed: ``state`` (ROWS, S, M); the statistics of a market that raises an alarm start again.
     Out: ``share`` (S, M) the statistic of each stream, ``level`` (M,) their mean, ``leading`` (M,) the stream that
     contributes most, all before a restart; ``alarm`` (M,) bool, and where it is raised ``component`` (M,), the largest of
-    the leading stream, and ``since`` (M,), the values for which that stream has been rising. ``bins`` (M,) is scratch.
+    the leading stream, and ``since`` (M,), values since that stream began to rise: evidence of a change grows by the same
+    factor a value, so that it took as long to half way as from there. ``bins`` (M,) is scratch.
     """
     S, M = x.shape
+    half_way = np.sqrt(HEAD * threshold)
     for lo in range(0, M, BLOCK):
         hi = min(lo + BLOCK, M)
         for j in range(lo, hi):
@@ -131,7 +133,7 @@ def update(
             rising = state[RISING, s]
             for j in range(lo, hi):
                 seen = 1.0 if bins[j] >= 0 else 0.0
-                rising[j] = rising[j] + seen if total[j] > HEAD else 0.0
+                rising[j] = rising[j] + seen if total[j] > half_way else 0.0
             for j in range(lo, hi):
                 leading[j] = s if total[j] > share[leading[j], j] else leading[j]
             for j in range(lo, hi):
@@ -141,7 +143,7 @@ def update(
             alarm[j] = not level[j] < threshold
             if alarm[j]:
                 lead = leading[j]
-                since[j] = state[RISING, lead, j]
+                since[j] = 2.0 * state[RISING, lead, j]
                 component[j] = 0
                 for k in range(K):
                     component[j] = k if state[k, lead, j] > state[component[j], lead, j] else component[j]

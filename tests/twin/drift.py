@@ -49,7 +49,7 @@ class Market:
         self.rising = [0] * len(self.streams)
 
     def update(self, values):
-        """-> (alarm, level, leading stream, its largest component, values for which it has been rising)."""
+        """-> (alarm, level, leading stream, its largest component, values since it began to rise)."""
         for s, (stream, value) in enumerate(zip(self.streams, values, strict=True)):
             if not math.isnan(value):
                 residual = value - stream["centre"]
@@ -63,12 +63,12 @@ class Market:
                 ]
             total = sum(self.statistics[s])
             moved = 0 if math.isnan(value) else 1
-            self.rising[s] = self.rising[s] + moved if total > self.head else 0
+            self.rising[s] = self.rising[s] + moved if total > math.sqrt(self.head * self.threshold) else 0
         totals = [sum(r) for r in self.statistics]
         level = sum(totals) / len(totals)
         lead = totals.index(max(totals))
         component = self.statistics[lead].index(max(self.statistics[lead]))
-        since = self.rising[lead]
+        since = 2 * self.rising[lead]  # as long to half way, in logarithms, as from there
         alarm = not level < self.threshold
         if alarm:
             self.restart()
