@@ -13,7 +13,7 @@ FILE = "audit.jsonl"
 
 
 def verify(source: str | Path, head: str | None = None) -> audit.Verdict:
-    """Of a run's folder or a file; ``head``: one kept elsewhere. Raises InputError where there is nothing to verify."""
+    """Of a file, or of the only one in a run's folder; ``head``: one kept elsewhere. Raises InputError where there is nothing to verify."""
     if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
         raise InputError(f"--head: got {head!r}, it must be 64 hexadecimal digits")
     return audit.verify(_file(source), head)
@@ -30,5 +30,8 @@ def _file(source: str | Path) -> Path:
         return path
     if (path / FILE).is_file():
         return path / FILE
-    inside = sorted(str(found) for found in path.glob(f"*/*/{FILE}"))
-    raise InputError(f"{path}: has no {FILE}" + (f", its designs have: {', '.join(inside)}" if inside else ""))
+    inside = sorted(path.glob(f"*/*/{FILE}"))
+    if len(inside) == 1:
+        return inside[0]
+    which = f" of its own, its designs have: {', '.join(map(str, inside))}" if inside else ""
+    raise InputError(f"{path}: has no {FILE}{which}")

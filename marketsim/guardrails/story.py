@@ -149,6 +149,8 @@ def _words(value: Any) -> str:
         return ", ".join(f"{_words(key)} {_words(item)}" for key, item in value.items())
     if value is None:
         return "unknown"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return plain(value if isinstance(value, str) else canonical(value)).removesuffix(".")
 
 
