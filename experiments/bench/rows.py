@@ -91,6 +91,7 @@ def print_json(rows: list[Row]) -> None:
 def print_table(which: str, machine: str, rows: list[Row]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"marketsim bench {which}, {machine}", title_justify="left", box=box.SIMPLE_HEAD)
@@ -104,7 +105,7 @@ def print_table(which: str, machine: str, rows: list[Row]) -> None:
         verdict = {True: "aim" if row.aim_met else "yes", False: "no", None: ""}[row.met]
         asked = (_short(row.at_least), _short(row.aim))
         table.add_row(
-            row.name, _short(row.value), row.unit, *asked, verdict, style=None if asked != ("", "") else "dim"
+            escape(row.name), _short(row.value), row.unit, *asked, verdict, style=None if asked != ("", "") else "dim"
         )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
