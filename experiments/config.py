@@ -22,7 +22,6 @@ from marketsim.guardrails.escalation import Escalation
 from marketsim.model import NAME, Listed, Model, NonNegative, Probability
 
 MAX_DESIGNS = 200
-UNKNOWN_TO_A_RUN = (*streams.GIVEN, "inputs")
 BASE = "base"  # the design that the file itself is
 
 
@@ -106,7 +105,7 @@ class ExperimentConfig(Desk):
     def _governed(self):
         if self.escalation is not None:
             self.escalation.refuse_agents(self.agents)
-            if given := [name for name in self.escalation.watch if name in UNKNOWN_TO_A_RUN]:
+            if given := [name for name in self.escalation.watch if name in streams.GIVEN]:
                 raise ValueError(f"escalation.watch: {given[0]} is for callers of the library, a run cannot say it")
         if self.evaluate.scenario is not None:
             try:

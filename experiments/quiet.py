@@ -6,12 +6,11 @@ not meet; kept beside the policy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from agents.cast import Cast
 from agents.config import Desk
@@ -74,12 +73,3 @@ def save(calibration: Calibration, folder: Path) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, half)
     half.replace(folder / _TENSORS)
     store.write_json(folder / _DOCUMENT, document)
-
-
-def load(folder: Path) -> Calibration:
-    """The calibration beside a policy. Raises InputError where there is none that can be read."""
-    try:
-        document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-        return Calibration.of(load_file(folder / _TENSORS), document)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}: holds no calibration of a drift detector that can be read: {error}") from None

@@ -32,7 +32,7 @@ Name = Literal[
     "trend",  # the mid's move over its recent root mean square
     "spread",  # spread income per lot won, price units
     "hedge_slippage",  # cost per lot hedged, price units; the final liquidation is left out
-    "inputs",  # how far the observation is from its quiet mean, see Inputs
+    "inputs",  # how far the observation is from its quiet mean, see Inputs; by default from its neutral values
     "critic_error",  # given by the caller
     "entropy",  # given by the caller
 ]
@@ -84,13 +84,11 @@ class Streams:
         recorded = [name for name in names if name in RECORDED]
         if recorded and not len(batch._log):
             raise ValueError(f"stream {recorded[0]} reads single requests: it needs MarketBatch(..., record=True)")
-        if "inputs" in names and inputs is None:
-            raise ValueError(
-                "stream inputs needs the quiet mean and sd of the observation: Streams(..., inputs=Inputs.of(...))"
-            )
-        self.batch, self._watched, self._inputs = batch, tuple(names), inputs
+        self.batch, self._watched = batch, tuple(names)
         self._dealer = batch.agents.index(dealer) if isinstance(dealer, str) else int(dealer)
         self._width = batch.widths[self._dealer]
+        # where no quiet mean is given, the neutral values of the catalogue, in its scales
+        self._inputs = inputs or Inputs(np.zeros(self._width), np.ones(self._width))
         self._segments = [segment.name for segment in batch.config.market.segments]
         self.names = tuple(each for name in names for each in self._expand(name))
         # whose lots are marked: the dealer's trades, those of each segment, and all requests of each segment
@@ -151,7 +149,6 @@ class Streams:
                 hedged = np.abs(ledger["hedge"])
                 values = _ratio(ledger["hedge_cost"], hedged * (not (step.truncated[0, i] and self._liquidates)))
             elif name == "inputs":
-                assert self._inputs is not None
                 values = self._inputs.distance(step.observation[:, i, : self._width])
             else:
                 if given is None or name not in given:
