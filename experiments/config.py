@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
@@ -111,9 +111,7 @@ class ExperimentConfig(Desk):
             try:
                 scenarios.overlay(self.evaluate.scenario.overlay, self, begin=self.evaluate.scenario.begin)
             except ValueError as error:
-                near = get_close_matches(self.evaluate.scenario.overlay, scenarios.NAMES, 1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
-                raise ValueError(f"evaluate.scenario.overlay: {error}{hint}") from None
+                raise ValueError(f"evaluate.scenario.overlay: {error}") from None
         return self
 
 
@@ -170,31 +168,28 @@ def load(
         raise document.refusal(("designs", BASE), "this name is kept for the file without changes")
     if len(changes) >= MAX_DESIGNS:
         raise document.refusal(("sweep",), f"makes {len(changes)} designs, fewer than {MAX_DESIGNS} are allowed")
-    if not allow_plugins:
-        _refuse_plugins(base, changes, document)
     alone = Document(
         {key: value for key, value in document.tree.items() if key not in ("designs", "sweep")},
         document.lines,
         document.path,
     )
     file = base.model_copy(update={"designs": {}, "sweep": {}})
-    return Experiment(
-        file,
-        {BASE: _scored(file)}
-        | {name: _design(alone, base, name, change, document) for name, change in changes.items()},
-        changes,
-        document,
-    )
+    designs = {BASE: _scored(file)} | {
+        name: _design(alone, base, name, change, document) for name, change in changes.items()
+    }
+    if not allow_plugins:
+        _refuse_plugins(designs, base.designs, document)
+    return Experiment(file, designs, changes, document)
 
 
-def _refuse_plugins(base: ExperimentConfig, changes: Mapping[str, Mapping[str, Any]], document: Document) -> None:
-    for index, dealer in enumerate(base.dealers):
-        if isinstance(dealer.policy, PluginSpec):
-            what = f"imports {dealer.policy.factory} in a process of its own; --allow-plugins lets it"
-            raise document.refusal(("dealers", index, "policy"), what)
-    for name, change in changes.items():
-        if "plugin" in str(change.values()):
-            raise document.refusal(("designs", name), "a policy of kind plugin needs --allow-plugins")
+def _refuse_plugins(designs: Mapping[str, ExperimentConfig], named: Collection[str], document: Document) -> None:
+    for name, desk in designs.items():
+        for index, dealer in enumerate(desk.dealers):
+            if isinstance(dealer.policy, PluginSpec):
+                place: tuple[str | int, ...] = ("designs", name) if name in named else ("sweep",)
+                place = ("dealers", index, "policy") if name == BASE else place
+                what = f"imports {dealer.policy.factory} in a process of its own; --allow-plugins lets it"
+                raise document.refusal(place, what)
 
 
 def gallery() -> dict[str, Path]:

@@ -35,7 +35,7 @@ def calibrate(
     seed: int,
     folder: Path,
 ) -> dict[int, Calibration]:
-    """Agent -> calibration of its streams; left in ``folder`` beside each policy, which was found there or is made so.
+    """Agent -> calibration of its streams, kept in ``folder``, of the design and seed, beside the policy as well.
 
     Raises InputError, a line that names the stream and the figure, where the quiet episodes are no quiet sample.
     """

@@ -23,7 +23,7 @@ def governance(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str,
 
     Steps are of one market, over its episodes in a row. An alarm before the scenario begins is false; ``delay``: the
     median steps from its beginning to a market's first alarm, ``detected`` the share of markets that raise one at all.
-    ``answered``: closed by people; ``restricted``, ``halted``: shares of all market steps.
+    ``restricted``, ``halted``: shares of all market steps. Who answered, and when, is the audit file's to say.
     """
     evaluation = desk.evaluate
     begin = evaluation.scenario.begins(desk.market.steps) if evaluation.scenario else None
@@ -33,8 +33,6 @@ def governance(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str,
     figures: dict[str, Any] = {
         "begin": begin,
         "cases": len(cases),
-        "answered": int(cases["outcome"].str.contains(" by ").sum()),
-        "unanswered": int(cases["did"].str.contains("nobody ").sum()),
         "causes": {str(cause): int(count) for cause, count in cases["cause"].value_counts().items()},
         "false_alarm_every": quiet_steps * len(folders) / len(false) if len(false) else np.nan,
         "restricted": float(states["restricted"].mean()),

@@ -123,4 +123,10 @@ def test_nothing_is_imported_without_leave(tmp_path, monkeypatch):
     design = {"designs": {"other": {"dealers.mine.policy": {"kind": "plugin", "factory": "my_policies:Middle"}}}}
     with pytest.raises(InputError, match="designs.other: .*--allow-plugins"):
         run({"market": MARKET, "dealers": [{"name": "mine", "policy": "fixed"}]} | design)
+    sweep = {"sweep": {"dealers.mine.policy": ["fixed", {"kind": "plugin", "factory": "my_policies:Middle"}]}}
+    with pytest.raises(InputError, match="sweep: .*--allow-plugins"):
+        run({"market": MARKET, "dealers": [{"name": "mine", "policy": "fixed"}]} | sweep)
+    plain = {"market": MARKET, "dealers": [{"name": "mine", "policy": "fixed"}]}
+    owned = {"dealers.mine.limits.position": {"hard": 5, "owner": "plugin"}}
+    assert load(plain | {"designs": {"held": owned}}).designs  # a word is no policy
     assert not (tmp_path / "runs").exists()

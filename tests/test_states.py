@@ -11,7 +11,7 @@ from guardrails_fixture import Desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketsim.guardrails.states import NEEDS, RANK, TABLE, Event, Needs, State, advance, safer
+from marketsim.guardrails.states import NEEDS, RANK, TABLE, Event, Needs, State, advance
 
 PAIRS = list(itertools.product(State, Event))
 UNFREE = (State.RESTRICTED, State.HALTED)
@@ -72,13 +72,6 @@ def test_advance_moves_many_at_once():
     for m, d in np.ndindex(50, 3):
         assert moved[m, d] == TABLE[states[m, d], events[m, d]]
     assert (advance(states, Event.KILL, Needs.ANYONE) == State.HALTED).all()
-
-
-def test_a_desk_state_holds_for_its_dealers_where_it_is_safer():
-    for a, b in itertools.product(State, State):
-        assert safer(a, b) in (a, b) and RANK[safer(a, b)] == max(RANK[a], RANK[b])
-    with pytest.raises(ValueError):
-        TABLE[State.HALTED, Event.NOTHING] = State.NORMAL
 
 
 # --- the book, with anything happening and people doing anything ---

@@ -1,4 +1,4 @@
-"""The state machine of a dealer, and of a desk: a table, and three lines that read it.
+"""The state machine of a dealer: a table, and three lines that read it.
 
 By itself a state moves only towards safety, except that WARN, which takes nothing away, clears after ``cool_off``
 clean steps. Every other way up needs people, and the table says whom. What each state does stands in docs/escalation.md.
@@ -77,8 +77,3 @@ def advance(state, event, by=Needs.NOBODY):
     ``by``: whose word stands behind the events; one that needs more than that moves nothing.
     """
     return np.where(NEEDS[event] <= by, TABLE[state, event], state).astype(np.int8)
-
-
-def safer(state, other):
-    """Of two states the one that takes more away: what holds for a dealer where its desk has a state too."""
-    return np.where(RANK[state] >= RANK[other], state, other).astype(np.int8)
