@@ -251,6 +251,83 @@ REQUEST = np.dtype(
     ]
 )
 
+# --- the limit-order book (docs/book.md) -----------------------------------------------------------
+
+
+class Message(IntEnum):
+    """What an order message asks for: field ``kind`` of ``MESSAGE``."""
+
+    LIMIT = 1
+    CANCEL = 2
+    MARKET = 3
+    AMEND = 4
+
+
+class TimeInForce(IntEnum):
+    GTC = 0  # what does not trade rests
+    IOC = 1  # what does not trade at once is cancelled
+    FOK = 2  # all at once, or rejected
+    POST_ONLY = 3  # rests, or rejected
+
+
+class SelfTrade(IntEnum):
+    """What happens where an order meets one of the same owner, or of the same desk."""
+
+    ALLOW = 0
+    CANCEL_RESTING = 1  # and the incoming order goes on
+    CANCEL_INCOMING = 2  # what is left of it
+    CANCEL_BOTH = 3
+
+
+class Outcome(IntEnum):
+    """Accepted, or why a message was rejected: the book is then as it was. Checked in this order."""
+
+    ACCEPTED = 0
+    BAD_KIND = 1
+    BAD_SIDE = 2  # limit, market: neither +1 nor -1
+    BAD_SIZE = 3  # limit, market, amend: not 1 to MAX_LOTS
+    BAD_PRICE = 4  # limit, amend: beyond +-MAX_TICKS
+    BAD_TIF = 5  # limit, market: none of the four; a market order that is post-only
+    BAD_ORDER = 6  # an order id below 0
+    DUPLICATE_ORDER = 7  # limit, market: the id rests in the book
+    UNKNOWN_ORDER = 8  # cancel, amend: no such order rests, be it that it never came, was filled or cancelled
+    NOT_OWNER = 9  # cancel, amend: the order is another owner's (an anonymous message may cancel any)
+    WOULD_CROSS = 10  # post-only
+    WOULD_NOT_FILL = 11  # fill or kill
+    OFF_LADDER = 12  # a GTC or post-only limit, an amend: its price and those that rest span more than the ladder
+    BOOK_FULL = 13  # a GTC or post-only limit: as many orders rest as there is room for
+
+
+ANONYMOUS = -1  # an owner that no self-trade prevention knows; every owner below 0 is one
+MAX_LOTS = 2**31 - 1
+MAX_TICKS = 2**40
+
+MESSAGE = np.dtype(
+    [
+        ("kind", "i1"),  # Message
+        ("side", "i1"),  # +1 buy, -1 sell; not read by cancel and amend
+        ("tif", "i1"),  # TimeInForce; read by limit and market
+        ("price", "i8"),  # ticks; read by limit and amend
+        ("size", "i8"),  # lots; of an amend: what is to be left open
+        ("order", "i8"),  # id, >= 0
+        ("owner", "i4"),
+    ],
+    align=True,
+)
+
+# One row an execution, in order.
+TRADE = np.dtype(
+    [
+        ("maker", "i8"),  # order id
+        ("taker", "i8"),
+        ("price", "i8"),  # ticks: the maker's
+        ("size", "i8"),  # lots
+        ("maker_owner", "i4"),
+        ("taker_owner", "i4"),
+    ],
+    align=True,
+)
+
 # Rows of the state. ``market`` is (rows, M): the rings at its end hold S and what dealers saw of it over the last 20
 # steps and, for F and the regime, the steps that the price model has run ahead. ``dealer`` is (rows, N, M).
 MID, IMPACT, VARIANCE, START, STALE, HISTORY = range(6)  # STALE: steps since the feed last moved

@@ -1,0 +1,1 @@
+"""The limit-order book: the matching engine, and the market around it."""
