@@ -22,8 +22,7 @@ from marketsim.book.settle import settle
 from marketsim.book.state import BEST_ASK, BEST_BID, NO_ASK, NO_BID, TRADES
 from marketsim.compiled import kernel, stage
 from marketsim.rng import step_key
-from marketsim.traders.act import act, begin
-from marketsim.traders.draws import order_latency
+from marketsim.traders.act import act, begin, foresee
 from marketsim.traders.state import EVENTS, LAST_ASK, LAST_BID, MID, OPENING_IDS, PRINTS, QUOTES, REQUESTS
 from marketsim.types import ANONYMOUS, Message, TimeInForce
 
@@ -84,38 +83,36 @@ def _run(
         time = next_time(tree)
         owner = next_owner(tree)
         agent = agents[owner]
-        arrived = is_message(tree)
-        n, latency = 1, 0.0
-        if arrived:
-            landed = flight[land(clock, agent, flight)]
-            message = outbox[0]
-            message.kind, message.side, message.tif = landed.kind, landed.side, landed.tif
-            message.price, message.size, message.order = landed.price, landed.size, landed.order
-        else:
-            agent.event += 1
-            clock[EVENTS] += 1
-            trader = owner - dealers
-            event_key = step_key(key, agent.event)
-            block = blocks[roster[owner].block]
-            n = act(
-                block, roster[owner].own, own, agent, orders, index, clock, outbox, event_key, trader, time, f, f_next
-            )
-            if n > 0:
-                latency = order_latency(block, event_key, trader)
+        if is_message(tree):
+            message = flight[land(clock, agent, flight)]
+            reschedule(tree, agent, flight, owner)
+            deliver(
+                book, desks, head, levels, orders, index, trades, clock, agents, prints, quotes, dealer, ledger, mark,
+                m, time, message.kind, message.side, message.price, message.size, message.order, roster[owner].name,
+                message.tif,
+            )  # fmt: skip
+            continue
+        agent.event += 1
+        clock[EVENTS] += 1
+        trader = owner - dealers
+        block = blocks[roster[owner].block]
+        event_key = step_key(key, agent.event)
+        n = act(block, roster[owner].own, own, agent, orders, index, clock, outbox, event_key, trader, time, f, f_next)
         for i in range(n):
-            message = outbox[i]
-            if arrived or (latency == 0.0 and agent.first == 0):
-                deliver(
-                    book, desks, head, levels, orders, index, trades, clock, agents, prints, quotes, dealer, ledger,
-                    mark, m, time, message.kind, message.side, message.price, message.size, message.order,
-                    roster[owner].name, message.tif,
+            order = outbox[i]
+            if agent.latency > 0.0 or agent.first != 0:
+                put_in_flight(
+                    clock, agent, flight, time + agent.latency, order.kind, order.side, order.price, order.size,
+                    order.order, order.tif,
                 )  # fmt: skip
             else:
-                put_in_flight(
-                    clock, agent, flight, time + latency, message.kind, message.side, message.price, message.size,
-                    message.order, message.tif,
+                deliver(
+                    book, desks, head, levels, orders, index, trades, clock, agents, prints, quotes, dealer, ledger,
+                    mark, m, time, order.kind, order.side, order.price, order.size, order.order, roster[owner].name,
+                    order.tif,
                 )  # fmt: skip
         reschedule(tree, agent, flight, owner)
+        foresee(block, agent, key, trader)
 
 
 @stage
@@ -143,7 +140,7 @@ def _open(
             agent.wake = math.inf
             agent.first = 0
         else:
-            begin(blocks[roster[owner].block], agent, clock, step_key(key, 0), owner - dealers, start)
+            begin(blocks[roster[owner].block], agent, clock, key, owner - dealers, start)
         reschedule(tree, agent, flight, owner)
     if book.warm_up > 0.0:
         mark = 0.5 * book.tick * clock[MID]

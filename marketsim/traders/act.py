@@ -1,7 +1,8 @@
 """An event of a trader: it cancels one of the orders it has in mind, or acts as its family does."""
 
-from marketsim.compiled import stage
-from marketsim.traders.draws import WHAT, gap, trader_uniform
+from marketsim.compiled import formula, stage
+from marketsim.rng import step_key
+from marketsim.traders.draws import WHAT, gap, order_latency, trader_uniform
 from marketsim.traders.flow import hawkes, relax, zero_intelligence
 from marketsim.traders.maker import maker
 from marketsim.traders.orders import withdraw
@@ -13,7 +14,7 @@ _ZERO_INTELLIGENCE, _HAWKES, _MOMENTUM, _VALUE, _INFORMED, _MAKER = (int(family)
 
 @stage
 def begin(block, agent, clock, key, trader, time):
-    """Before its first event. ``key``: of its event 0."""
+    """Before its first event. ``key``: the market's."""
     agent.since = time
     agent.x = agent.y = 0.5 * clock[MID] if block.family == _MOMENTUM else 0.0
     agent.cash = 0.0
@@ -21,7 +22,17 @@ def begin(block, agent, clock, key, trader, time):
     agent.first = agent.last = 0
     agent.open = 0
     agent.bound = block.rate
-    agent.wake = time + gap(key, trader, agent.bound)
+    agent.wake = time + gap(step_key(key, 0), trader) / agent.bound
+    foresee(block, agent, key, trader)
+
+
+@formula
+def foresee(block, agent, key, trader):
+    """Draw for the next event what it will begin with: nothing waits for these draws then."""
+    event_key = step_key(key, agent.event + 1)
+    agent.what = trader_uniform(event_key, trader, WHAT)
+    agent.gap = gap(event_key, trader)
+    agent.latency = order_latency(block, event_key, trader)
 
 
 @stage
@@ -33,7 +44,7 @@ def act(block, spot, own, agent, orders, index, clock, outbox, key, trader, time
     """
     if block.family == _HAWKES:
         relax(block, agent, time)
-    v = trader_uniform(key, trader, WHAT) * agent.bound
+    v = agent.what * agent.bound
     cancels = block.cancel_rate * agent.open
     if v < cancels:
         n = withdraw(spot, min(int(v / block.cancel_rate), agent.open - 1), orders, index, own, agent, outbox)
@@ -53,5 +64,5 @@ def act(block, spot, own, agent, orders, index, clock, outbox, key, trader, time
     if block.family == _HAWKES:
         rate += agent.x + agent.y
     agent.bound = rate
-    agent.wake = time + gap(key, trader, rate)
+    agent.wake = time + agent.gap / rate
     return n

@@ -27,9 +27,9 @@ def trader_normal(key, trader, component):
 
 
 @formula
-def gap(key, trader, rate):
-    """Time to the next event of a process of this rate; inf where it is 0."""
-    return -log(trader_uniform(key, trader, GAP)) / rate
+def gap(key, trader):
+    """Time to the next event of a process of rate 1."""
+    return -log(trader_uniform(key, trader, GAP))
 
 
 @formula

@@ -83,6 +83,9 @@ AGENT = np.dtype(
         ("since", "f8"),  # hawkes, momentum: when x and y were last brought up to date
         ("x", "f8"),  # hawkes: excitation of buys; momentum: the fast average of the mid in ticks
         ("y", "f8"),  # hawkes: of sells; momentum: the slow one
+        ("what", "f8"),  # draws of its next event, made beforehand: a uniform,
+        ("gap", "f8"),  # an exponential of mean 1,
+        ("latency", "f8"),  # what its messages will need to reach the book
         ("cash", "f8"),  # price units x lots, fees taken off; of dealers see types.CASH
         ("inventory", "i8"),
         ("event", "i8"),  # its events so far
