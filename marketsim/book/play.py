@@ -20,7 +20,7 @@ from marketsim.book.schedule import (
 )
 from marketsim.book.settle import settle
 from marketsim.book.state import BEST_ASK, BEST_BID, NO_ASK, NO_BID, TRADES
-from marketsim.compiled import kernel, stage
+from marketsim.compiled import formula, kernel, stage
 from marketsim.rng import step_key
 from marketsim.traders.act import act, begin, foresee
 from marketsim.traders.state import EVENTS, LAST_ASK, LAST_BID, MID, OPENING_IDS, PRINTS, QUOTES, REQUESTS
@@ -30,7 +30,7 @@ LIMIT, AMEND, GTC = int(Message.LIMIT), int(Message.AMEND), int(TimeInForce.GTC)
 IN_FLIGHT, LOST_MESSAGE = -1, -2  # what ``send`` answers where the message has not reached the book
 
 
-@stage
+@formula
 def deliver(
     book, desks, head, levels, orders, index, trades, clock, agents, prints, quotes, dealer, ledger, mark, m,
     time, kind, side, price, size, order, owner, tif,

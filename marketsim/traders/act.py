@@ -35,7 +35,7 @@ def foresee(block, agent, key, trader):
     agent.latency = order_latency(block, event_key, trader)
 
 
-@stage
+@formula
 def act(block, spot, own, agent, orders, index, clock, outbox, key, trader, time, f, f_next):
     """The event at ``time``: its messages go to ``outbox``, how many is returned; and when its next one is.
 
