@@ -41,7 +41,7 @@ CASES = {
     "unknown key at the top": ("train:", "trian:", "22: trian: unknown key, allowed are name, seed, units, market, dealers, desk, description, train, evaluate, escalation, true_objective, designs, sweep (did you mean train?)"),
     "key of a dealer": ("reward: [pnl", "rewards: [pnl", "17: dealers.learner.rewards: unknown key, "),
     "key of a policy": ("hidden: [64", "hiden: [64", "15: dealers.learner.policy.hiden: unknown key, "),
-    "unknown kind": ("kind: brownian", "kind: brwnian", "5: market.price.kind: got 'brwnian', it must be one of brownian, gbm, ou, regime, replay (did you mean brownian?)"),
+    "unknown kind": ("kind: brownian", "kind: brwnian", "5: market.price.kind: got 'brwnian', it must be one of brownian, gbm, ou, regime, replay, book (did you mean brownian?)"),
     "unknown kind, short": ("at_most_one", "at_most_two", "7: market.arrivals: got 'at_most_two', it must be one of at_most_one, bernoulli, poisson (did you mean at_most_one?)"),
     "unknown policy": ("policy: avellaneda_stoikov", "policy: avelaneda", "21: dealers.rival.policy: got 'avelaneda', it must be one of fixed, "),
     "unknown reward": ("kind: inventory_penalty", "kind: penalty", "17: dealers.learner.reward.penalty.kind: got 'penalty', it must be one of pnl, "),

@@ -106,7 +106,7 @@ def hedge(stand: Stand) -> str:
 
 
 def slippage(stand: Stand) -> str:
-    venue = stand.desk.market.venue
+    venue = stand.venue
     cheapest = venue.half_spread + venue.fee
     limit, whose = stand.level("slippage", {"hard": cheapest + 4 * venue.slope})
     level = limit["hard"]

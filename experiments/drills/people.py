@@ -71,7 +71,7 @@ class Governed(Play):
     """A market under a governor, whose dealer loses as much as its loss limit forbids."""
 
     def __init__(self, stand: Stand, operator: Operator | None = None, record: Any = lambda kind, body: None):
-        venue, sd = stand.desk.market.venue, float(Play(stand, {}).batch.tables.market["move_sd"][0])
+        venue, sd = stand.venue, float(Play(stand, {}).batch.tables.market["move_sd"][0])
         self.level = 20.0 * (sd or 1.0) + 2.0 * (
             venue.half_spread + 2.0 * venue.slope + venue.fee
         )  # beyond what two lots do

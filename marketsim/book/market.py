@@ -103,6 +103,10 @@ class BookMarkets:
         counts["unrecorded"] = int(sum(max(0, clock[row] - log) for row in (state.PRINTS, state.QUOTES)) if log else 0)
         return counts | {o.name.lower(): int(self.head[market, OUTCOMES + o]) for o in Outcome}
 
+    def forget(self) -> None:
+        """Begin the logs anew."""
+        self.clock[:, [state.PRINTS, state.QUOTES]] = 0
+
     def tape(self, market: int = 0) -> Tape:
         """What was recorded of a market. ValueError if the log was too short."""
         prints, quotes = (int(self.clock[market, row]) for row in (state.PRINTS, state.QUOTES))

@@ -112,6 +112,29 @@ class SlippageLimit(Model):
     owner: str = "desk"
 
 
+class OrderRateLimit(Model):
+    """Messages to the book in ``steps`` steps, counted afresh at their multiples; those beyond are not sent."""
+
+    hard: Positive
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    owner: str = "desk"
+
+
+class SelfTradeLimit(Model):
+    """Trades with its own or its desk's orders that the book had to prevent since reset."""
+
+    hard: NonNegative
+    on_breach: _Response = "halt"
+    owner: str = "compliance"
+
+
+class RepeatedExecutionLimit(_Limit):
+    """Trades of its orders in ``steps`` steps, counted afresh at their multiples."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    on_breach: _Response = "halt"
+
+
 class Limits(Model):
     """What a dealer is held to, whoever it is. ``widen``: by how many reference markups; ``pace``: lots a step, to flatten."""
 
@@ -126,6 +149,9 @@ class Limits(Model):
     time_at_limit: TimeAtLimit | None = None
     hedge: HedgeLimit | None = None
     slippage: SlippageLimit | None = None
+    order_rate: OrderRateLimit | None = None
+    self_trade: SelfTradeLimit | None = None
+    repeated_execution: RepeatedExecutionLimit | None = None
     widen: NonNegative = 1.0
     pace: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 

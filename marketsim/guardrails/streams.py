@@ -89,7 +89,7 @@ class Streams:
         self._width = batch.widths[self._dealer]
         # where no quiet mean is given, the neutral values of the catalogue, in its scales
         self._inputs = inputs or Inputs(np.zeros(self._width), np.ones(self._width))
-        self._segments = [segment.name for segment in batch.config.market.segments]
+        self._segments = [segment.name for segment in batch.config.market.cells]
         self.names = tuple(each for name in names for each in self._expand(name))
         # whose lots are marked: the dealer's trades, those of each segment, and all requests of each segment
         M, S = batch.markets, len(self._segments)

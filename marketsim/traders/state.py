@@ -127,9 +127,10 @@ NODE = np.dtype([("time", "f8"), ("order", "i8")])
     EVENTS,  # of traders, since reset
     REQUESTS,  # messages that came to the book, since reset
     LOST,  # messages that were not sent because too many were in flight
+    FLOW,  # lots that incoming orders bought less those they sold, in this step
     HELD_BACK,  # limit orders not placed because the trader has no room to keep them in mind
     CLOCK,
-) = range(12)
+) = range(13)
 
 OUTBOX = 4  # the most messages of one event
 TRADER_IDS = 2**40  # ids below are the dealers'
