@@ -145,6 +145,15 @@ def test_what_cannot_be_is_counted_and_changes_nothing():
         replay(*BOOK, queue="fifo")
 
 
+@pytest.mark.parametrize(("bid", "kept"), [(86, True), (85, False), (60, False)])
+def test_the_window_holds_the_touch_or_the_newcomer_is_not_kept(bid, kept):
+    r = replay((0, DEPTH, -1, 100, 1), (1, DEPTH, 1, bid, 1), levels=16)
+    r.elapse(1)
+    assert (r.bid, r.ask) == (bid if kept else None, 100)
+    assert [len(side) for side in r.depth(9)] == [int(kept), 1]
+    assert r.lost == {"beyond": int(not kept), "left": 0, "crossed": 0}
+
+
 # --- the twin --------------------------------------------------------------------------------------
 
 

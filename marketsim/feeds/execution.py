@@ -167,9 +167,8 @@ def ahead_after(queue, exponent, ahead, traded, before, now):
         behind = max(before - ahead, 0.0)
         weight = behind**exponent
         from_behind = weight / (weight + ahead**exponent) if ahead > 0.0 else 1.0
-        # behind there may be less than its share: then more stood ahead
-        ahead = ahead - (1.0 - from_behind) * cancelled - max(from_behind * cancelled - behind, 0.0)
-    return max(min(ahead, now), 0.0)
+        ahead -= (1.0 - from_behind) * cancelled
+    return max(min(ahead, now), 0.0)  # where less stood behind than its share, all that is left stands ahead
 
 
 @stage
