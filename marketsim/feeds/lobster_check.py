@@ -27,8 +27,9 @@ class Check:
     levels: tuple[float, ...]  # the same of each level 1, 2, ...
     first_levels: float  # levels from the best on that agree, mean over the rows
     executions: int
-    makers: int  # executions whose maker is the order that the file names, or a seed where it names an unknown one
-    stale: int  # orders taken out because the file shows that they are gone
+    named: int  # ... of an order that the file told of, the others are of the seed
+    makers: int  # executions that met the order that the file names, or the seed, and it alone
+    stale: int  # orders taken out because a message shows that they must have gone
     unseen: int  # messages about orders that neither the seed nor the file told of
     outcomes: dict[str, int]  # messages to the engine by what became of them
 
@@ -37,8 +38,8 @@ class Driver:
     """Messages of LOBSTER -> messages to the engine.
 
     What rested before the file began is one anonymous order a level, seeded from the first row of the book; messages
-    about unknown ids shrink it. Cancels beyond the file's levels are not in it; so where a new order rests, or an
-    execution happens, on the far side of an order, or past one that stood before it, that one must have gone.
+    about unknown ids shrink it. Cancels beyond the file's levels are not in it; so what a new order would meet but does
+    not, and what an execution would have met before, must have gone.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class Driver:
         self.left: dict[int, int] = {}  # id -> lots that rest in the engine
         self.where: dict[int, tuple[int, int]] = {}  # id -> (side, price)
         self.at: dict[tuple[int, int], dict[int, None]] = {}  # (side, price) -> ids, in order of arrival
-        self.executions = self.makers = self.stale = self.unseen = 0
+        self.executions = self.named = self.makers = self.stale = self.unseen = 0
         self.outcomes: Counter[Outcome] = Counter()
         self.next_seed = SEED
 
@@ -63,20 +64,12 @@ class Driver:
             self._rest(int(first["order"]), int(first["side"]), int(first["price"]), int(first["size"]))
 
     def reveal(self, side: int, price: int, lots: int) -> None:
-        """A price has come into the file's view, where ``lots`` rest: what the engine lacks is an anonymous order there."""
-        there = list(self.at.get((side, price), ()))
-        if lots < sum(self.left[order] for order in there):  # cancels that the file did not see
-            for order in there:
-                self._shrink(order, self.left[order])
-                self.stale += 1
-            there = []
-        missing = lots - sum(self.left[order] for order in there)
-        if missing > 0:
-            known = self.seeds.get((side, price))
-            if known is not None:
-                missing += self.left[known]
-                self._shrink(known, self.left[known])
-            self._seed(side, price, missing)
+        """A price has come into the file's view, where ``lots`` rest: one anonymous order, as nobody saw what became of
+        those that the engine may hold there."""
+        for order in list(self.at.get((side, price), ())):
+            self._shrink(order, self.left[order])
+        if lots:
+            self._seed(side, price, lots)
 
     def _seed(self, side: int, price: int, lots: int) -> None:
         self._rest(self.next_seed, side, price, lots)
@@ -87,36 +80,37 @@ class Driver:
     def step(self, kind: int, side: int, order: int, lots: int, price: int) -> None:
         """One row of a message file; ``side`` is the resting order's."""
         if kind == Type.NEW:
-            self._make_way(-side, price, 0)
+            self._make_way(-side, price)  # it rests: what it would meet is not there
             self._rest(order, side, price, lots)
         elif kind in (Type.LESS, Type.DELETE):
             known = order if order in self.left else self.seeds.get((side, price))
             if known is None:
                 self.unseen += 1
             else:
-                self._shrink(known, self.left[known] if kind == Type.DELETE and known == order else lots)
+                self._shrink(known, lots)
         elif kind == Type.EXECUTION:
             self._execute(side, order, lots, price)
 
     def _execute(self, side: int, order: int, lots: int, price: int) -> None:
         self.executions += 1
+        self.named += order in self.left
         known = order if order in self.left else self.seeds.get((side, price))
         if known is None:
             self.unseen += 1
             return
-        self._make_way(side, price, -1)
+        self._make_way(side, price + side)  # what stands before it would have been met first
         trades = self._send(Message.LIMIT, self.next_seed, -side, price, lots, TimeInForce.IOC)
         self.next_seed += 1
         self.makers += int((trades["maker"] == known).all() and trades["size"].sum() == lots)
         for maker, traded in zip(trades["maker"].tolist(), trades["size"].tolist(), strict=True):
             self._less(maker, traded)
 
-    def _make_way(self, side: int, price: int, strictly: int) -> None:
-        """Take out the orders of ``side`` that ``price`` shows to be gone: those at it (or only better than it)."""
+    def _make_way(self, side: int, price: int) -> None:
+        """Take out the orders of ``side`` at ``price`` and better: a message shows that they are gone."""
         best = self.book.best_bid if side > 0 else self.book.best_ask
-        if best is None or side * (best - price) + strictly < 0:
+        if best is None or side * (best - price) < 0:
             return
-        for place in [(s, p) for s, p in self.at if s == side and side * (p - price) + strictly >= 0]:
+        for place in [(s, p) for s, p in self.at if s == side and side * (p - price) >= 0]:
             for order in list(self.at[place]):
                 self._shrink(order, self.left[order])
                 self.stale += 1
@@ -162,46 +156,49 @@ def check(path: Path, book: Path, tick: float, revealed: bool = False) -> Check:
     """
     driver = Driver()
     expected = lobster.books(book, tick)
-    rows = 0
-    for messages in lobster.messages(path, tick):
-        for message in messages:
-            wanted = next(expected, None)
-            if wanted is None:
-                raise InputError(f"{book}: holds {rows} rows, {path} has more")
-            if rows == 0:
-                driver.seed(wanted, message)
-                same = np.zeros(len(wanted), np.int64)
-                run = 0
-            else:
-                driver.step(*message[["type", "side", "order", "size", "price"]].item())
-            if rows and revealed:
+    before: np.ndarray | None = None
+    rows, first_levels, same = 0, 0, np.zeros(0, np.int64)
+    for message in (message for messages in lobster.messages(path, tick) for message in messages):
+        wanted = next(expected, None)
+        if wanted is None:
+            raise InputError(f"{book}: holds {rows} rows, {path} has more")
+        if before is None:
+            driver.seed(wanted, message)
+            same = np.zeros(len(wanted), np.int64)
+        else:
+            driver.step(*message[["type", "side", "order", "size", "price"]].item())
+            if revealed:
                 _reveal(driver, before, wanted)
-            before = wanted
-            rows += 1
-            agrees = _agrees(driver.book, wanted)
-            same += agrees
-            run += len(wanted) if agrees.all() else int(np.argmin(agrees))
+        before = wanted
+        agrees = _agrees(driver.book, wanted)
+        rows, same, first_levels = rows + 1, same + agrees, first_levels + int(np.cumprod(agrees).sum())
     if next(expected, None) is not None:
         raise InputError(f"{book}: holds more than the {rows} rows of {path}")
-    shares = tuple((same / rows).tolist())
-    outcomes = {outcome.name.lower(): n for outcome, n in sorted(driver.outcomes.items())}
     return Check(
-        rows, shares[0], shares, run / rows, driver.executions, driver.makers, driver.stale, driver.unseen, outcomes
+        rows=rows,
+        best=float(same[0] / rows),
+        levels=tuple((same / rows).tolist()),
+        first_levels=first_levels / rows,
+        executions=driver.executions,
+        named=driver.named,
+        makers=driver.makers,
+        stale=driver.stale,
+        unseen=driver.unseen,
+        outcomes={outcome.name.lower(): n for outcome, n in sorted(driver.outcomes.items())},
     )
 
 
 def _reveal(driver: Driver, before: np.ndarray, now: np.ndarray) -> None:
     """What of a row of the book lies beyond the deepest level of the row before, and what does not lie there."""
     for side, k in ((-1, 0), (1, 2)):
-        view = now[now[:, k + 1] > 0, k : k + 2].tolist()
+        view = dict(now[now[:, k + 1] > 0, k : k + 2].tolist())
+        ended = len(view) < len(now)  # all that there is is in view
+        deepest = side * min((side * price for price in view), default=0)
         known = before[before[:, k + 1] > 0, k]
-        new = {price: lots for price, lots in view if len(known) == 0 or side * (price - known[-1]) < 0}
-        if new:
-            end = view[-1][0]
-            held = {p for s, p in driver.at if s == side and side * (p - end) >= 0}
-            gone = {p for p in held if len(known) == 0 or side * (p - known[-1]) < 0} - set(new)
-            for price, lots in (new | dict.fromkeys(gone, 0)).items():
-                driver.reveal(side, price, lots)
+        held = {price for s, price in driver.at if s == side and (ended or side * (price - deepest) >= 0)}
+        for price in sorted(held | set(view)):
+            if len(known) == 0 or side * (price - known[-1]) < 0:
+                driver.reveal(side, price, view.get(price, 0))
 
 
 def _agrees(book: OrderBook, wanted: np.ndarray) -> np.ndarray:

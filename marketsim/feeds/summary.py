@@ -20,7 +20,7 @@ class Summary:
     events: dict[str, int]  # by Kind
     span: float
     volume: float  # traded, size units
-    bought: float  # share of the volume whose aggressor bought, of that with a known aggressor
+    bought: float | None  # share of the volume whose aggressor bought, of that with a known aggressor
     quotes: int  # changes of the best quotes
     spread: float | None
     lost: dict[str, int]  # levels beyond the window, left behind by it, crossed by the other side
@@ -57,7 +57,7 @@ def summarise(feed: Feed) -> Summary:
         {kind.name.lower(): int(counts[kind]) for kind in Kind if counts[kind]},
         (last - first) / 1e9,
         float(volume.sum()) * feed.lot,
-        float(volume[2] / sided) if sided else float("nan"),
+        float(volume[2] / sided) if sided else None,
         quotes,
         weighted / weight if weight else None,
         {name: int(book[field]) for name, field in (("beyond", BEYOND), ("left", LEFT), ("crossed", CROSSED))},
