@@ -131,6 +131,9 @@ def test_what_cannot_be_is_counted_and_changes_nothing():
         "accepted": 2, "book_full": 1, "would_cross": 1, "unknown_order": 1, "bad_side": 1, "bad_size": 2, "off_ladder": 1
     }  # fmt: skip
     assert len(r.open_orders) == 2 and r.position == r.cash == 0 and r.depth(9)[0].tolist() == [[100, 5], [99, 7]]
+    for value in (float("nan"), 1e300):
+        with pytest.raises(InputError, match=r"^size: got (nan|1e\+300), it must be a whole number of 1$"):
+            r.submit(1, 99, value)
     r.submit(1, 99, 1)
     r.submit(1, 99, 1)
     with pytest.raises(InputError, match=r"^submit: 2 requests are on their way"):
@@ -152,6 +155,26 @@ def test_the_window_holds_the_touch_or_the_newcomer_is_not_kept(bid, kept):
     assert (r.bid, r.ask) == (bid if kept else None, 100)
     assert [len(side) for side in r.depth(9)] == [int(kept), 1]
     assert r.lost == {"beyond": int(not kept), "left": 0, "crossed": 0}
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        ((9, DEPTH, 1, 100, 1), "event 1: time: got 9, it must be at least the time before it"),
+        ((10, DEPTH, 1, 100, -1), "event 1: size: got -1, it must be 0 or more"),
+        ((10, DEPTH, 2, 100, 1), "event 1: side: got 2, it must be 1, -1 or 0"),
+        ((10, 7, 1, 100, 1), "event 1: kind: got 7, it must be one of types.Kind"),
+    ],
+)
+def test_a_bad_chunk_is_refused_before_it_is_replayed(event, line):
+    r = FeedReplay(
+        [events((0, DEPTH, 1, 99, 5), (5, DEPTH, 1, 97, 2)), events((10, DEPTH, 1, 98, 5), event)], 1.0, 1.0, levels=64
+    )
+    with pytest.raises(InputError, match=rf"^chunks: {line}$"):
+        r.elapse(20)
+    assert r.depth(5)[0].tolist() == [[99, 5], [97, 2]] and r.time == 5
+    with pytest.raises(InputError, match=r"^chunks: got int64 of shape \(3,\), allowed are rows of feeds.types.EVENT$"):
+        FeedReplay([np.arange(3)], 1.0, 1.0)
 
 
 # --- the twin --------------------------------------------------------------------------------------
@@ -182,11 +205,11 @@ def _chunks(feed: np.ndarray, rng) -> list[np.ndarray]:
 @pytest.mark.parametrize(("seed", "latency", "levels"), [(0, 0, 64), (1, 7, 16), (2, 3, 1024)])
 def test_the_replay_is_its_slow_twin_event_by_event(queue, seed, latency, levels):
     rng = np.random.default_rng([seed, 5])
-    feed = random_feed(rng, 6000)
+    feed = random_feed(rng, 4000)
     fast = FeedReplay(_chunks(feed, rng), 1.0, 1.0, queue, 2.0, latency, levels=levels, orders=6)
     slow = twin.Replay(feed.tolist(), queue, 2.0, latency, levels, 6)
     filled = []
-    for _ in range(4000):
+    for _ in range(2500):
         doing = rng.random()
         centre = int(feed["price"][min(int(np.searchsorted(feed["time"], slow.time)), len(feed) - 1)])
         if doing < 0.45 and len(slow.sent) < 6:

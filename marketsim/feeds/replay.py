@@ -9,7 +9,7 @@ import numpy as np
 
 from marketsim.feeds import execution, ladder
 from marketsim.feeds.events import Grid
-from marketsim.feeds.types import EVENT, FILL, OPEN_ORDER, REQUEST, Ask, Queue
+from marketsim.feeds.types import EVENT, FILL, OPEN_ORDER, REQUEST, Ask, Kind, Queue
 from marketsim.types import Outcome
 from marketsim.yaml_text import InputError
 
@@ -56,7 +56,7 @@ class FeedReplay:
         self._fills = np.zeros(2 * (levels + orders), FILL)
         self._account = execution.account()
         self._chunks = iter(chunks)
-        self._events, self._last_chunk = NO_EVENTS, False
+        self._events, self._last_chunk, self._told = NO_EVENTS, False, -(2**62)
         self._next_chunk()
         first = int(self._events["time"][0]) if len(self._events) else 0
         self._account[[execution.CLOCK, execution.NEXT_ACT]] = first
@@ -84,7 +84,9 @@ class FeedReplay:
             raise InputError(f"submit: got {kind!r}, allowed are {', '.join(KINDS)}")
         ticks = 0 if price is None else _whole(price, self.grid.tick, "price")
         lots = _whole(size, self.grid.lot, "size")
-        order = execution.submit(self._account, self._requests, KINDS[kind], int(np.sign(side)), ticks, lots)
+        order = execution.submit(
+            self._account, self._requests, KINDS[kind], side if side in (1, -1) else 0, ticks, lots
+        )
         if order < 0:
             raise InputError(f"submit: {len(self._requests)} requests are on their way, no more are allowed")
         return int(order)
@@ -198,8 +200,11 @@ class FeedReplay:
 
     def _next_chunk(self) -> None:
         chunk = next(self._chunks, None)
+        if chunk is not None and len(chunk):
+            chunk = _checked(chunk, self._told)
+            self._told = int(chunk["time"][-1])
         self._last_chunk = chunk is None
-        self._events = NO_EVENTS if chunk is None else np.ascontiguousarray(chunk, EVENT)
+        self._events = NO_EVENTS if chunk is None else chunk
         self._account[execution.NEXT] = 0
 
     def _end(self) -> int:
@@ -208,7 +213,31 @@ class FeedReplay:
 
 
 def _whole(value: float, unit: float, name: str) -> int:
-    units = round(value / unit)
-    if abs(value / unit - units) > 1e-4:
+    ratio = value / unit
+    if not (abs(ratio) < 2**53 and abs(ratio - round(ratio)) <= 1e-4):
         raise InputError(f"{name}: got {value}, it must be a whole number of {unit:.12g}")
-    return units
+    return round(ratio)
+
+
+def _checked(chunk: np.ndarray, last: int) -> np.ndarray:
+    """A chunk as the kernels read it. Raises InputError: another dtype, times that run backwards, negative sizes."""
+    if chunk.dtype != EVENT or chunk.ndim != 1:
+        raise InputError(f"chunks: got {chunk.dtype} of shape {chunk.shape}, allowed are rows of feeds.types.EVENT")
+    for name, bad in (
+        ("time", np.diff(chunk["time"], prepend=last) < 0),
+        ("size", chunk["size"] < 0),
+        ("side", np.abs(chunk["side"]) > 1),
+        ("kind", (chunk["kind"] < min(Kind)) | (chunk["kind"] > max(Kind))),
+    ):
+        if bad.any():
+            event = int(np.argmax(bad))
+            raise InputError(f"chunks: event {event}: {name}: got {chunk[name][event]}, {_MUST[name]}")
+    return np.ascontiguousarray(chunk)
+
+
+_MUST = {
+    "time": "it must be at least the time before it",
+    "size": "it must be 0 or more",
+    "side": "it must be 1, -1 or 0",
+    "kind": "it must be one of types.Kind",
+}
