@@ -239,6 +239,52 @@ def test_a_gzip_that_is_cut_off_is_said(tmp_path):
         open_feed(tmp_path / "b.csv.gz")
 
 
+def test_bytes_that_are_no_text_have_a_line(tmp_path):
+    (tmp_path / "a.csv").write_bytes(L2.encode() + b"2,de\xffth,1,10.1,3\n")
+    with pytest.raises(InputError, match=r"a.csv:3: kind: holds bytes that are no text"):
+        told(open_feed(tmp_path / "a.csv", tick=0.1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_whatever_is_damaged_is_one_line(tmp_path):
+    """Files of every format, a few bytes of each changed, lost or put in: read, or refused in a line with their name."""
+    rng = np.random.default_rng(11)
+    raw, alone = io.BytesIO(), io.BytesIO()
+    np.savez(raw, data=ROWS)
+    np.save(alone, ROWS)
+    rows = "".join(f"{t},depth,1,{10 + t % 3 / 10},3\n" for t in range(2, 30))
+    whole = {"m.csv": MESSAGES.encode(), "a.csv": (L2 + rows).encode(), "day.npz": raw.getvalue()}
+    whole |= {"a.csv.gz": gzip.compress(whole["a.csv"]), "day.npy": alone.getvalue()}
+    put_in = [
+        b"",
+        b"nan",
+        b"-1",
+        b"1e300",
+        b"9" * 20,
+        b"\x00",
+        b"\n",
+        b",",
+        b'"',
+        b"\xff",
+        b"0.00001",
+        b"-9223372036854775808",
+    ]
+    refused = 0
+    for turn in range(400):
+        name = list(whole)[turn % len(whole)]
+        damaged = bytearray(whole[name])
+        for _ in range(rng.integers(1, 4)):
+            at, lost = int(rng.integers(len(damaged))), int(rng.integers(0, 3))
+            damaged[at : at + lost] = put_in[int(rng.integers(len(put_in)))]
+        (tmp_path / name).write_bytes(damaged)
+        try:
+            told(open_feed(tmp_path / name))
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(f"{tmp_path / name}") and "\n" not in str(error)
+    assert 200 < refused < 400
+
+
 def _with(**changed) -> np.ndarray:
     rows = ROWS.copy()
     for name, value in changed.items():

@@ -73,7 +73,8 @@ class Grid:
         if tick is None:
             price = np.unique(price[np.isfinite(price)])
             places = _decimals(price)
-            multiples = np.unique(np.rint(price * 10.0**places).astype(np.int64))
+            multiples = np.rint(price * 10.0**places)
+            multiples = np.unique(multiples[np.abs(multiples) < 2**53].astype(np.int64))  # others are refused as rows
             tick = (gcd(*multiples.tolist()) or 1) / 10**places
         if lot is None:
             lot = 1 / 10 ** _decimals(np.unique(size[np.isfinite(size)]))

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def _header(path: Path, file: IO[bytes]) -> tuple[int, np.dtype[Any]]:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-    except ValueError as error:
+    except (ValueError, SyntaxError, TokenError) as error:
         raise InputError(f"{path}: is no npy array: {' '.join(str(error).split())[:200]}") from None
     if dtype.hasobject:
         raise InputError(

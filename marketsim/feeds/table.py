@@ -34,9 +34,11 @@ def head(path: Path, lines: int = 2) -> list[list[str]]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else open(path, newline="") as file:
+        # a byte that is no text is found again, with its line, where the rows are read
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", newline="", errors="replace") as file:
             texts = [line for line in (file.readline(1 << 16) for _ in range(lines)) if line]
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: is not a table of text: {_one_line(error)}") from None
     if not texts:
         raise InputError(f"{path}: is empty")
@@ -101,6 +103,9 @@ def _where(path: Path, error: Exception, names: list[str]) -> str:
     if value:
         kind = INTEGER if value[2].startswith("int") else NUMBER
         return f"{place}: {_column(int(value[1]), names)}: got {value[3]!r}, it must be {_MUST[kind]}"
+    bytes_ = re.search(r"CSV column #(\d+): .*invalid UTF8", text)
+    if bytes_:
+        return f"{place}: {_column(int(bytes_[1]), names)}: holds bytes that are no text (UTF-8)"
     if "runcated" in text:
         return f"{path}: the gzip file is cut off"
     return f"{place}: {text}"
