@@ -141,7 +141,7 @@ class Terminal:
             try:
                 self._say(self._dialogue.send(said.strip()))
             except InputError as error:  # and it is asked anew
-                self._say(str(error))
+                self._say(str(error).removeprefix("--as: "))  # an option of the verbs
                 self._dialogue = None
             except StopIteration as answered:
                 self._dialogue = None
