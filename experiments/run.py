@@ -66,7 +66,7 @@ def prepare(experiment: Experiment) -> None:
             try:
                 rehearse(desk)
                 if desk.escalation is not None:
-                    governance.approvers(desk.escalation)
+                    governance.ready(desk.escalation)
             except ValueError as error:
                 raise error if isinstance(error, InputError) else pointed(experiment.document, str(error)) from None
 
@@ -118,8 +118,9 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
     from experiments.players import players
 
     episodes, sample = desk.evaluate.episodes, desk.evaluate.sample
+    asks_here = desk.escalation is not None and desk.escalation.channel == "terminal"
     # a network this small is slower on two threads than on one, and much slower on a busy machine
-    with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes") as advance:
+    with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes", asks_here) as advance:
         policies = players(desk, folder)
         course = evaluate.Course.of(desk, policies, folder, resume)
         try:

@@ -104,6 +104,9 @@ def _risks(desk: ExperimentConfig) -> Iterator[str]:
         yield "one training seed: what it learned and what it was lucky to learn cannot be told apart"
 
 
+_BY = {"files": "marketsim inbox", "terminal": "in the terminal of the run"}
+
+
 def _people(desk: ExperimentConfig) -> Iterator[str]:
     """What a colleague would say of how people are asked."""
     escalation, evaluation = desk.escalation, desk.evaluate
@@ -123,7 +126,7 @@ def _people(desk: ExperimentConfig) -> Iterator[str]:
     if escalation.operator is None:
         yield (
             f"no operator: people answer the cases of {evaluation.markets} markets, each for up to "
-            f"{escalation.hook_timeout:g} seconds (marketsim inbox)"
+            f"{escalation.people_timeout:g} seconds ({_BY[escalation.channel]})"
         )
     if any(approver.key is None for approver in escalation.approvers):
         yield f"{ASSERTED}: approvers without a key file can be played by anybody"

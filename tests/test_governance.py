@@ -125,7 +125,7 @@ def test_a_market_is_governed_alike_whatever_others_there_are(done, file):
 
 BAD = {
     "unknown stream": ("watch: [requests, hit_ratio", "watch: [request, hit_ratio", "gov.yaml:13: escalation.watch.0: got 'request', it must be one of requests, ", "did you mean requests?"),
-    "stream of the agent": ("hit_ratio, volatility]", "critic_error]", "gov.yaml:13: escalation.watch: critic_error is for callers of the library, a run cannot say it", ""),
+    "stream of the agent": ("hit_ratio, volatility]", "critic_error]", "gov.yaml:13: escalation.watch: critic_error is of a policy that has learned, maker is fixed; ", ""),
     "unknown overlay": ("overlay: volatility_x3", "overlay: volatility_x4", "gov.yaml:11: evaluate.scenario.overlay: no overlay is named 'volatility_x4', allowed are ", "did you mean volatility_x3?"),
     "scenario after the end": ("after: 5", "after: 10", "gov.yaml:11: evaluate.scenario.after: 10 of 10 episodes leave none for it", ""),
     "no whole rows": ("episodes: 60", "episodes: 61", "gov.yaml:11: evaluate.episodes: 61 is no multiple of in_a_row, 10", ""),

@@ -18,6 +18,7 @@ from experiments import quiet
 from experiments.config import ExperimentConfig
 from marketsim.batch import MarketBatch
 from marketsim.config import DeskLimits, Limits, Replay, Venue
+from marketsim.guardrails import streams
 from marketsim.guardrails.calibration import Calibration
 from marketsim.guardrails.escalation import Escalation
 from marketsim.types import BID
@@ -121,9 +122,9 @@ class Stand:
         self.venue = desk.market.venue
         self.limits: Limits = desk.dealer_of[self.agent].limits
         approvers = {"approvers": PEOPLE}
-        self.escalation = (desk.escalation or Escalation.model_validate(approvers)).model_copy(
-            update={"operator": None}
-        )
+        own = desk.escalation or Escalation.model_validate(approvers)
+        watch = tuple(name for name in own.watch if name not in streams.GIVEN)  # the drilled dealer has not learned
+        self.escalation = own.model_copy(update={"operator": None, "watch": watch or streams.DEFAULT})
         self.largest = max(size for segment in desk.market.cells for size in segment.sizes)
         self.smallest = min(size for segment in desk.market.cells for size in segment.sizes)
         self.cheap = -10.0 * Play(self, {}).reference - 1.0  # a markup at which clients come in crowds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -135,6 +135,39 @@ class RepeatedExecutionLimit(_Limit):
     on_breach: _Response = "halt"
 
 
+class _Supplied(Model):
+    """Soft only: the figure is the agent's word about itself, which may call people and take nothing away."""
+
+    soft: Positive
+    owner: str = "desk"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _soft_only(cls, tree: Any) -> Any:
+        for key in ("hard", "on_breach"):
+            if isinstance(tree, dict) and key in tree:
+                raise ValueError(
+                    f"{key}: the agent supplies this figure, and what is enforced must not hang on its word: "
+                    f"only a soft level is allowed"
+                )
+        return tree
+
+
+class ReferenceDistanceLimit(_Supplied):
+    """Distance of the quotes from the reference policy: mean over the cells of |markup - reference| / reference."""
+
+
+class CriticErrorLimit(_Supplied):
+    """Recent mean size of the critic's temporal-difference error, in the reward's units; of learned dealers."""
+
+
+class CVaRBudget(_Supplied):
+    """CVaR at ``level`` of the losses of a market's last ``episodes``, the present one as it stands; price units x lots."""
+
+    level: Annotated[float, Field(ge=0.5, le=0.999)] = 0.9
+    episodes: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
 class Limits(Model):
     """What a dealer is held to, whoever it is. ``widen``: by how many reference markups; ``pace``: lots a step, to flatten."""
 
@@ -152,6 +185,9 @@ class Limits(Model):
     order_rate: OrderRateLimit | None = None
     self_trade: SelfTradeLimit | None = None
     repeated_execution: RepeatedExecutionLimit | None = None
+    reference_distance: ReferenceDistanceLimit | None = None
+    critic_error: CriticErrorLimit | None = None
+    cvar_budget: CVaRBudget | None = None
     widen: NonNegative = 1.0
     pace: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 

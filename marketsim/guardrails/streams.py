@@ -33,8 +33,8 @@ Name = Literal[
     "spread",  # spread income per lot won, price units
     "hedge_slippage",  # cost per lot hedged, price units; the final liquidation is left out
     "inputs",  # how far the observation is from its quiet mean, see Inputs; by default from its neutral values
-    "critic_error",  # given by the caller
-    "entropy",  # given by the caller
+    "critic_error",  # given by the agent: the temporal-difference error of the step, + = better than its critic expected
+    "entropy",  # given by the agent: of the distribution that its action comes from
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 GIVEN: tuple[Name, ...] = ("critic_error", "entropy")
