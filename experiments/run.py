@@ -90,12 +90,16 @@ def _earlier(path: Path, resume: bool) -> dict[str, Any]:
 
 def trained_alike(experiment: Experiment, design: str) -> str | None:
     """An earlier design that trains the same policies: then they are trained once."""
-    from experiments.worth import same_but
-
     desk = experiment.designs[design]
     names = list(experiment.designs)
     earlier = names[: names.index(design)] if desk.learners else []
-    return next((other for other in earlier if same_but(experiment.designs[other], desk)), None)
+    return next(
+        (other for other in earlier if _but_escalation(experiment.designs[other]) == _but_escalation(desk)), None
+    )
+
+
+def _but_escalation(desk: Any) -> Any:
+    return desk.model_copy(update={"escalation": None})
 
 
 def _copy_training(source: Path, folder: Path) -> None:
