@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from command_fixture import call
 
 import experiments
-from experiments import cli
 from marketsim.guardrails import hook
 from marketsim.guardrails.audit import rows, verify
 from marketsim.guardrails.case import Case, Decision
@@ -163,16 +162,6 @@ def test_bad_input_is_one_line_and_writes_nothing(case, file, monkeypatch, capsy
     assert (code, out) == (2, ""), err
     assert err.startswith(expected) and hint in err and err.count("\n") == 1, err
     assert sorted(file.parent.rglob("*")) == before
-
-
-def call(monkeypatch, capsys, *words):
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = left.code
-    return (code, *capsys.readouterr())
 
 
 def test_a_calibration_of_too_few_samples_is_refused(file, monkeypatch, capsys):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_fixture import COMMAND, ENVIRONMENT
 
 import experiments
 from experiments import config, evaluate, store, training
@@ -31,7 +30,6 @@ TINY = {
     "train": {"steps": 4 * 32 * 16, "markets": 32, "checkpoint_every": 3},
     "evaluate": {"episodes": 60, "sample": 3},
 }
-COMMAND = [sys.executable, "-c", "from experiments.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +172,10 @@ LONG = {"train": {"steps": 150 * 32 * 16, "markets": 32, "checkpoint_every": 3}}
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
     store.write_yaml(folder / "tiny.yaml", TINY | LONG)
-    root = Path(experiments.__file__).parent.parent
     return subprocess.Popen(
         [*COMMAND, "run", "tiny.yaml", "--json", *words],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=ENVIRONMENT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
