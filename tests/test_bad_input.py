@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-from experiments import cli
+from command_fixture import call
 
 GOOD = """\
 name: desk
@@ -104,11 +102,8 @@ CASES = {
 
 def refusal(monkeypatch, capsys, *words: str) -> str:
     """What the command line says about them; it must be one line, on stderr, with exit code 2."""
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capsys.readouterr()
-    assert left.value.code == 2, err
+    code, out, err = call(monkeypatch, capsys, *words)
+    assert code == 2, err
     assert out == ""
     assert err.endswith("\n") and err.count("\n") == 1, err
     return err[:-1]

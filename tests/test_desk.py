@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command_fixture import call
 
-from experiments import cli
 from experiments.desk.channel import FileQueue
 from experiments.desk.seats import Desk
 from marketsim.guardrails.audit import Audit
@@ -48,16 +47,6 @@ class Run:
 def run(tmp_path, monkeypatch) -> Run:
     monkeypatch.chdir(tmp_path)
     return Run(tmp_path)
-
-
-def call(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = left.code
-    return (code, *capsys.readouterr())
 
 
 def answers(path: Path) -> list[str]:

@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from test_governance import GOVERNED, call
+from command_fixture import call
+from test_governance import GOVERNED
 
 from experiments import drill
 from experiments.drills import limits, people

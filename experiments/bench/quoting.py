@@ -43,4 +43,6 @@ def rows() -> list[Row]:
         Play(market(), markets=1)()
     play = Play(market(), MARKETS)
     (taken,) = alternate(REPEATS, play)
-    return rates(f"{DEALERS} dealers quoting in the book, {MARKETS} markets", taken, play.steps, "market steps/s", 100e3, 300e3)
+    return rates(
+        f"{DEALERS} dealers quoting in the book, {MARKETS} markets", taken, play.steps, "market steps/s", 100e3, 300e3
+    )

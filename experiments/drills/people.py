@@ -351,11 +351,11 @@ def _alarms(stand: Stand, planted: Any, at_least: int) -> tuple[list[tuple[int, 
 
 CONTROLS = (
     Control("kill switch", "anyone kills, while it quotes", rules.KILL, kill_switch),
-    Control("restricted on a breach", "a loss past the hard level, and the step before", rules.MONITOR, breach),
+    Control("restricted on a breach", "a loss past the hard level, and the step before", rules.RESPONSE, breach),
     Control("the agent's own figures", "past the soft level, no number, none, and at the level", rules.MONITOR, agents_word),
     Control("deadlines", "nobody acknowledges; nobody decides; both in time", rules.MONITOR, silence),
     Control("four eyes", "the dealer, one person twice, one role twice, two roles", rules.OVERRIDE, four_eyes),
-    Control("probation", "the whole limit on probation, and after it", rules.OVERRIDE, probation),
+    Control("probation", "the whole limit on probation, and after it", rules.RETURN, probation),
     Control("late and stale decisions", "past the deadline, of an older state, not offered, and in time", rules.OVERRIDE, late_and_stale),
     Control("identity", "forged, replayed and foreign answers, and a good one", rules.ACCESS, identity),
     Control("hook that fails", "it raises, it hangs, it has no answer", rules.CONTINUITY, hook),
