@@ -73,7 +73,7 @@ class Buffers:
         self._recording = record
         self._book_of = _books(config, M, BOOK_LOG if record else 0) if config.market.has_book else None
         flow = np.zeros(M)
-        self._books = Books(*self._book_of.arrays, flow) if self._book_of else None
+        self._books = Books._make((*self._book_of.arrays, flow)) if self._book_of else None
         self._count = np.zeros(1, dtype=np.int64)
         self._use(tables)
 

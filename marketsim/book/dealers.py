@@ -64,7 +64,7 @@ def price_at(mid, distance, side, tick):
 def open_lots(books, m, i, side):
     """What is left of dealer i's order on a side."""
     orders = books.orders[m]
-    slot = slot_of(orders, books.index[m], order_id(i, side))
+    slot = slot_of(orders, books.ids[m], order_id(i, side))
     return float(orders[slot].size) if slot != 0 else 0.0
 
 
@@ -88,7 +88,7 @@ def quote_side(
 ):  # fmt: skip
     """Bring dealer i's order on a side to what it asks for and may have. Returns why that is not the same, in bits."""
     book = books.orders[m]
-    rests = slot_of(book, books.index[m], order_id(i, side))
+    rests = slot_of(book, books.ids[m], order_id(i, side))
     old_price = book[rests].price if rests != 0 else 0
     old_lots = float(book[rests].size) if rests != 0 else 0.0
     sign = 1.0 if side == BID else -1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class BookMarkets:
         """All that changes, as copies of plain arrays."""
         return {name: getattr(self, name).copy() for name in _STATE}
 
-    def restore(self, snapshot: dict[str, np.ndarray]) -> None:
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
         """The markets as they were."""
         for name in _STATE:
             getattr(self, name)[:] = snapshot[name]

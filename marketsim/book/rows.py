@@ -20,7 +20,7 @@ class Books(NamedTuple):
     head: np.ndarray
     levels: np.ndarray
     orders: np.ndarray
-    index: np.ndarray
+    ids: np.ndarray
     trades: np.ndarray
     clock: np.ndarray
     agents: np.ndarray
@@ -37,7 +37,7 @@ class Books(NamedTuple):
 def send(p, d, market, dealer, ledger, b, t, m, kind, side, price, size, order, owner, tif):
     """A dealer's message at step t, to the book of market m; see ``play.send``."""
     return play.send(
-        b.book[0], b.desks, b.head[m], b.levels[m], b.orders[m], b.index[m], b.trades[m], b.clock[m], b.agents[m], b.tree[m],
+        b.book[0], b.desks, b.head[m], b.levels[m], b.orders[m], b.ids[m], b.trades[m], b.clock[m], b.agents[m], b.tree[m],
         b.flight[m], b.prints[m], b.quotes[m], dealer, ledger, market[MID, m], m, t * p.dt, d.latency, kind, side, price,
         size, order, owner, tif,
     )  # fmt: skip
@@ -50,7 +50,7 @@ def play_step(p, market, dealer, ledger, key, b, t, m):
     impact = market[IMPACT, m]
     value, next_value = market[AHEAD + t % ring, m] + impact, market[AHEAD + (t + 1) % ring, m] + impact
     play.play(
-        b.book[0], b.blocks, b.roster, b.desks, b.head, b.levels, b.orders, b.index, b.trades, b.clock, b.agents, b.tree,
+        b.book[0], b.blocks, b.roster, b.desks, b.head, b.levels, b.orders, b.ids, b.trades, b.clock, b.agents, b.tree,
         b.own, b.flight, b.outbox, b.prints, b.quotes, dealer, ledger, key, value, next_value, market[MID, m],
         (t + 1) * p.dt, m,
     )  # fmt: skip

@@ -58,7 +58,7 @@ def show_book(p, dealers, columns, books, market, observation, lo, n):
             put(columns, i, _TRADES, books.flow[m] / d.inventory_scale, observation, m)
             for side in (BID, ASK):
                 show_order(
-                    p, d, columns, i, side, ladder, books.orders[m], books.index[m], market[MID, m], observation, m
+                    p, d, columns, i, side, ladder, books.orders[m], books.ids[m], market[MID, m], observation, m
                 )
 
 
