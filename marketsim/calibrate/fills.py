@@ -1,0 +1,129 @@
+"""How often trades reach a distance from the mid: A e^(-k delta) on each side.
+
+Avellaneda and Stoikov (2008, Quantitative Finance 8:217, eq. 2.11). A market order that trades down to the distance r
+would have met an order at every nearer one. Prices are on a lattice, so of an order's reach R, exponential of rate k,
+one sees the last price that it reached: R in [r, r + tick). With d the nearest distance from ``nearest`` on at which
+there was a price (two of them: the mid lies on a tick or between two), T_d how long there was, the likelihood of N
+orders of both sides is that of a marked Poisson process,
+
+    log L = N log A - k sum(r) + N log(1 - e^(-k tick)) - 2 A sum_d T_d e^(-k d),
+
+whose maximum in A is A = N / (2 sum_d T_d e^(-k d)) and in k the one root of a falling function. Where all prices lie
+at one d this is k = log(1 + tick / mean(r - d)) / tick. Both sides have one k, each its own A.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import chi2
+
+from marketsim.calibrate.estimate import Estimate
+from marketsim.calibrate.market_orders import MarketOrders, market_orders, shown
+from marketsim.tape import Tape
+from marketsim.yaml_text import InputError
+
+LEAST = 20  # orders
+_EXPECTED = 5  # orders in a cell of the chi-squared test, at least
+
+
+@dataclass(frozen=True)
+class Fills:
+    """``arrival``: A on a side, per unit of time; ``bid``: of sales alone, which reach bids; ``ask``: of purchases.
+
+    ``decay``: k, per price unit. ``nearest``: from which distance on the law was fitted, price units. ``p_value``: of
+    Pearson's test that reaches beyond it are exponential, NaN where there are too few of them to say.
+    """
+
+    arrival: Estimate
+    bid: Estimate
+    ask: Estimate
+    decay: Estimate
+    nearest: float
+    p_value: float
+
+
+def fills(tape: Tape) -> Fills:
+    """A and k of the tape, fitted from its median half-spread outwards, where orders that rest can be.
+
+    Raises InputError: fewer than 20 orders reach so far, or none goes further, which leaves k unbounded.
+    """
+    orders = market_orders(tape)
+    distance, standing = _standing(tape)
+    far = orders.reach >= distance.min()
+    reach, side = orders.reach[far], orders.side[far]
+    N, half_tick = len(reach), 0.5 * tape.tick
+    if N < LEAST:
+        raise InputError(f"fills: {N} market orders reached the median half-spread, at least {LEAST} are needed")
+    k = _decay(float(reach.mean()), distance, standing)
+    weight = standing * np.exp(-k * (distance - distance.min()))
+    mean = float(weight @ distance / weight.sum())
+    spread = float(weight @ (distance - mean) ** 2 / weight.sum())
+    information = 1 / math.sinh(k) ** 2 + spread  # about k, of one order
+    A = N / (2 * float(standing @ np.exp(-k * distance)))
+    own = information * N
+
+    def arrival(count: int, factor: float) -> Estimate:
+        return Estimate(factor * A, factor * A * math.sqrt(1 / count + mean**2 / own), count)
+
+    bought = int((side > 0).sum())
+    return Fills(
+        arrival(N, 1.0),
+        arrival(N - bought, 2 * (N - bought) / N),
+        arrival(bought, 2 * bought / N),
+        Estimate(k / half_tick, 1 / math.sqrt(own) / half_tick, N),
+        float(distance.min()) * half_tick,
+        _p_value(reach, distance, k),
+    )
+
+
+def rates(tape: Tape, orders: MarketOrders, distances: np.ndarray) -> np.ndarray:
+    """What the law is fitted to: orders of a side, per unit of time, that reach ``distances`` (m,), price units."""
+    reach = np.sort(orders.reach) * 0.5 * tape.tick
+    return (len(reach) - np.searchsorted(reach, distances - 1e-9 * tape.tick)) / (2 * orders.duration)
+
+
+def _standing(tape: Tape) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest distances with a price (1 or 2,), half ticks, from the median half-spread on; how long there was."""
+    quotes = tape.quotes[:-1]
+    held = np.diff(tape.quotes["time"]) * shown(tape)[:-1]
+    spread = quotes["ask"] - quotes["bid"]
+    order = np.argsort(spread, kind="stable")
+    past = np.cumsum(held[order])
+    nearest = int(spread[order][np.searchsorted(past, past[-1] / 2)])
+    even = spread % 2 == nearest % 2
+    distance, standing = np.array([nearest, nearest + 1]), np.array([held[even].sum(), held[~even].sum()])
+    return distance[standing > 0], standing[standing > 0]
+
+
+def _decay(reach: float, distance: np.ndarray, standing: np.ndarray) -> float:
+    """k per half tick."""
+    if not reach > distance.min():
+        raise InputError("fills: no market order went further than the median half-spread, the decay k has no bound")
+
+    def slope(log_k: float) -> float:
+        k = math.exp(log_k)
+        weight = standing * np.exp(-k * (distance - distance.min()))
+        return float(weight @ distance / weight.sum()) - reach + 2 / math.expm1(2 * k)
+
+    low, high = math.log(1e-9 / (1 + reach)), math.log(300.0)
+    return math.exp(brentq(slope, low, high, xtol=1e-13)) if slope(high) < 0 else math.exp(high)
+
+
+def _p_value(reach: np.ndarray, distance: np.ndarray, k: float) -> float:
+    """Of the chi-squared test of the ticks gone beyond the nearest price, which are geometric."""
+    first = np.where((reach - distance.min()) % 2 == 0, distance.min(), distance.min() + 1)
+    ticks = (reach - first) // 2
+    N, q = len(ticks), math.exp(-2 * k)
+    cells = 0
+    while N * q ** (cells + 1) >= _EXPECTED and N * q**cells * (1 - q) >= _EXPECTED:
+        cells += 1
+    if cells < 2:
+        return math.nan
+    j = np.arange(cells)
+    expected = np.append(N * q**j * (1 - q), N * q**cells)
+    seen = np.bincount(np.minimum(ticks, cells), minlength=cells + 1)
+    return float(chi2.sf(((seen - expected) ** 2 / expected).sum(), cells - 1))
