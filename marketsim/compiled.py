@@ -23,7 +23,7 @@ def _sources_digest() -> str:
         if (
             b"\n@stage\n" in source
             or b"\n@formula\n" in source
-            or path.name in ("compiled.py", "scratch.py", "types.py")
+            or path.name in ("compiled.py", "scratch.py", "state.py", "types.py")
         ):
             digest.update(path.name.encode() + source)
     return digest.hexdigest()
@@ -38,6 +38,10 @@ formula = njit(inline="always", **_OPTIONS)
 # it gives up on beyond eight pairs (one written row with up to eight read, two with three) and wherever an index is
 # read from memory: so gather first, into a row, and write one row a loop.
 stage = njit(**_OPTIONS)
+
+# A stage that LLVM puts where it is called, for work done millions of times a second on many arrays: handing on six of
+# them costs 10 ns a call. Not for loops that should vectorise, nor for many places: each is compiled anew.
+inlined = njit(forceinline=True, **_OPTIONS)
 
 
 def kernel(function):

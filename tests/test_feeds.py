@@ -122,8 +122,9 @@ def test_quotes_are_a_book_of_what_was_shown(tmp_path):
     ms = 10**6
     assert told(open_feed(write(tmp_path / "q.csv", text), tick=1.0)) == [
         (1 * ms, DEPTH, 1, 100, 5), (1 * ms, DEPTH, -1, 101, 6),
+        (2 * ms, DEPTH, -1, 101, 0), (2 * ms, CLEAR, -1, 102, 0),  # what ends comes first
         (2 * ms, DEPTH, 1, 102, 4),  # better: the old best stays behind it
-        (2 * ms, DEPTH, -1, 101, 0), (2 * ms, CLEAR, -1, 102, 0), (2 * ms, DEPTH, -1, 103, 6),
+        (2 * ms, DEPTH, -1, 103, 6),
         (4 * ms, DEPTH, 1, 102, 0), (4 * ms, CLEAR, 1, 100, 0), (4 * ms, DEPTH, 1, 99, 7), (4 * ms, DEPTH, -1, 103, 9),
         (5 * ms, DEPTH, 1, 99, 0), (5 * ms, CLEAR, 1, -(2**40), 0),
     ]  # fmt: skip

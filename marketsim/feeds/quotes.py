@@ -53,16 +53,15 @@ def events_of_quotes(
     both = (told[:, 1] > 0) & (told[:, 3] > 0)
     refuse(place, both & (told[:, 0] >= told[:, 2]), names["bid"], quotes.bid, "below the ask")
     past = np.vstack([np.zeros((1, 4), np.int64) if before is None else before, told[:-1]])
-    parts = []
+    ended, shown_now = [], []
     for side, k in ((1, 0), (-1, 2)):
         old, old_size, new, size = past[:, k], past[:, k + 1], told[:, k], told[:, k + 1]
         worse = (old_size > 0) & ((side * (new - old) < 0) | (size == 0))
-        all_of_it = np.int64(-side * 2**40)  # an empty side shows nothing behind its best either
-        parts += [
-            (worse, Kind.DEPTH, side, old, np.zeros_like(size)),
-            (worse, Kind.CLEAR, side, np.where(size > 0, new + side, all_of_it), np.zeros_like(size)),
-            ((size > 0) & ((new != old) | (size != old_size)), Kind.DEPTH, side, new, size),
-        ]
+        behind = np.where(size > 0, new + side, np.int64(-side * 2**40))  # an empty side shows nothing behind its best
+        none = np.zeros_like(size)
+        ended += [(worse, Kind.DEPTH, side, old, none), (worse, Kind.CLEAR, side, behind, none)]
+        shown_now.append(((size > 0) & ((new != old) | (size != old_size)), Kind.DEPTH, side, new, size))
+    parts = ended + shown_now  # what ends comes first, so that no side meets the other's past
     shown = np.stack([part[0] for part in parts], axis=1)  # (rows, 6), in the order of the events of a row
     events = np.zeros(shown.shape, EVENT)
     events["time"] = quotes.time[:, None]
