@@ -121,14 +121,17 @@ def notes(done: Calibration) -> list[str]:
     """How well the laws fit, and what could not be estimated."""
     said = []
     if (f := done.found.get("fills")) and not math.isnan(f.p_value):
-        said.append(f"A e^(-k d): {_verdict(f.p_value)} by how far orders went beyond d = {f.nearest:.4g} (chi-squared)")
+        said.append(
+            f"A e^(-k d): {_verdict(f.p_value)} by how far orders went beyond d = {f.nearest:.4g} (chi-squared)"
+        )
     if h := done.found.get("hawkes"):
         said.append(f"hawkes: {_verdict(h.p_value)} by the integrated rate between orders (Kolmogorov-Smirnov)")
     return said + [f"not estimated: {why}" for why in dict.fromkeys(done.refused.values())]
 
 
 def _verdict(p: float) -> str:
-    return f"refuted (p = {p:.2g})" if p < 0.01 else f"not refuted (p = {p:.2g})"
+    shown = "< 1e-6" if p < 1e-6 else f"= {p:.2g}"
+    return f"{'refuted' if p < 0.01 else 'not refuted'} (p {shown})"
 
 
 def as_tree(done: Calibration) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from marketsim.calibrate.estimate import Estimate
 from marketsim.calibrate.fills import Fills
 from marketsim.calibrate.hawkes import Hawkes
-from marketsim.calibrate.market_orders import shown
+from marketsim.calibrate.market_orders import market_orders, stood
 from marketsim.calibrate.volatility import Volatility
 from marketsim.calibrate.zero_intelligence import ZeroIntelligence
 from marketsim.tape import Tape
@@ -34,13 +34,11 @@ def market_block(file: str, tape: Tape, volatility: Volatility, fills: Fills, or
     """
     A = fills.bid.value + fills.ask.value
     dt = min(1.0, 10.0 ** math.floor(math.log10(_REQUESTS / A)))
-    both = tape.quotes[shown(tape)]
-    half_spread = 0.5 * tape.tick * float((both["ask"] - both["bid"]).mean())
-    size = "" if orders is None else f", lot: a market order of {_short(orders.zero_intelligence.market_size.value * tape.lot)}"
+    lots = market_orders(tape).size.mean()
     lines = [
         f"# Calibrated to {file}: {len(tape.quotes)} quotes, {len(tape.prints)} prints. Beside each figure its standard error.",
         "name: calibrated",
-        f"units: {{time: s, price: as in the file{size}}}",
+        f"units: {{time: s, price: as in the file, lot: a market order of {_short(lots * tape.lot)}}}",
         "market:",
         "  steps: 600",
         f"  dt: {dt:g}",
@@ -48,7 +46,7 @@ def market_block(file: str, tape: Tape, volatility: Volatility, fills: Fills, or
         "    kind: brownian",
         f"    mid: {tape.mid[-1]:.10g}",
         f"    volatility: {_with_error(volatility.two_scale)}",
-        f"  venue: {{kind: curve, half_spread: {_short(half_spread)}}}  # the mean of the quotes",
+        f"  venue: {{kind: curve, half_spread: {_short(_half_spread(tape))}}}  # the mean over time",
         "  arrivals: {kind: poisson}",
         "  segments:",
         "    - name: flow",
@@ -64,8 +62,17 @@ def market_block(file: str, tape: Tape, volatility: Volatility, fills: Fills, or
     ]
     if orders is not None:
         lines += ["  # A market of orders instead: kind: book, no segments, and", *_commented(_book(tape, orders))]
-    lines += ["dealers:", "  - name: dealer", f"    action: {{kind: ladder, markup: [0, {_short(4 / fills.decay.value)}]}}"]
+    lines += [
+        "dealers:",
+        "  - name: dealer",
+        f"    action: {{kind: ladder, markup: [0, {_short(4 / fills.decay.value)}]}}",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _half_spread(tape: Tape) -> float:
+    held = stood(tape)
+    return 0.5 * tape.tick * float(held @ (tape.quotes["ask"] - tape.quotes["bid"]) / held.sum())
 
 
 def _book(tape: Tape, orders: Orders) -> list[str]:

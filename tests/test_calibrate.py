@@ -41,11 +41,12 @@ def test_an_order_is_all_that_prints_at_one_time_on_one_side():
         prints_of((1, 101, 5, 1), (1, 102, 2, 1), (1, 100, 1, -1), (2, 99, 4, -1), (3, 102, 1, 1), (4, 102, 1, 1)),
     )
     orders = market_orders(tape)
-    assert orders.time.tolist() == [1, 1, 2, 3]  # the last came after the last quotes
-    assert orders.side.tolist() == [-1, 1, -1, 1]
-    assert orders.size.tolist() == [1, 7, 4, 1]
+    assert orders.time.tolist() == [1, 1, 2, 3, 4]
+    assert orders.side.tolist() == [-1, 1, -1, 1, 1]
+    assert orders.size.tolist() == [1, 7, 4, 1, 1]
+    assert orders.duration == 4.0  # the last print is after the last quotes
     # The mid before t = 2 is that of t = 0, its bid was 100: the quotes had moved a tick before the sale at 99.
-    assert orders.reach.tolist() == [1, 3, 1, 3]
+    assert orders.reach.tolist() == [1, 3, 1, 3, 3]
 
 
 def test_an_order_inside_the_quotes_reaches_less_than_half_of_the_spread():
@@ -249,7 +250,7 @@ NO_DEPTH = tape_of_orders(np.arange(1.0, 80.0), np.arange(79) % 2, 80.0)
     ("estimator", "tape", "said"),
     [
         (volatility, STILL, "volatility: the mid moved 0 times"),
-        (volatility, EMPTY, "quotes: 0 rows that span no time"),
+        (volatility, EMPTY, "quotes: there are none"),
         (fills, ONE_SIDED, "prints: nobody sold"),
         (fills, replace(STILL, prints=prints_of()), "prints: nobody bought"),
         (fills, STILL, "fills: 2 market orders reached"),

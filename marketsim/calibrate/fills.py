@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from marketsim.calibrate.estimate import Estimate
-from marketsim.calibrate.market_orders import MarketOrders, market_orders, shown
+from marketsim.calibrate.market_orders import MarketOrders, market_orders, stood
 from marketsim.tape import Tape
 from marketsim.yaml_text import InputError
 
@@ -88,9 +88,8 @@ def rates(tape: Tape, orders: MarketOrders, distances: np.ndarray) -> np.ndarray
 
 def _standing(tape: Tape) -> tuple[np.ndarray, np.ndarray]:
     """The nearest distances with a price (1 or 2,), half ticks, from the median half-spread on; how long there was."""
-    quotes = tape.quotes[:-1]
-    held = np.diff(tape.quotes["time"]) * shown(tape)[:-1]
-    spread = quotes["ask"] - quotes["bid"]
+    held = stood(tape)
+    spread = tape.quotes["ask"] - tape.quotes["bid"]
     order = np.argsort(spread, kind="stable")
     past = np.cumsum(held[order])
     nearest = int(spread[order][np.searchsorted(past, past[-1] / 2)])

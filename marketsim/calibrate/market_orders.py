@@ -31,11 +31,19 @@ def shown(tape: Tape) -> np.ndarray:
 
 
 def span(tape: Tape) -> tuple[float, float]:
-    """The first and the last time of the quotes. Raises InputError where they span no time."""
+    """The time of the first quotes, and that of the last quotes or print. Raises InputError where no time is between."""
     time = tape.quotes["time"]
-    if len(time) < 2 or not time[-1] > time[0]:
-        raise InputError(f"quotes: {len(time)} rows that span no time, at least two are needed")
-    return float(time[0]), float(time[-1])
+    if len(time) == 0:
+        raise InputError("quotes: there are none, the mid and the spread are not known")
+    begin, end = float(time[0]), float(max(time[-1], tape.prints["time"].max(initial=time[-1])))
+    if not end > begin:
+        raise InputError(f"quotes: all of the tape is at the time {begin:g}, it spans none")
+    return begin, end
+
+
+def stood(tape: Tape) -> np.ndarray:
+    """How long each row of quotes stood (n,), 0 where it has not both sides."""
+    return np.diff(tape.quotes["time"], append=span(tape)[1]) * shown(tape)
 
 
 def market_orders(tape: Tape) -> MarketOrders:
@@ -48,12 +56,12 @@ def market_orders(tape: Tape) -> MarketOrders:
     begin, end = span(tape)
     prints, quotes = tape.prints, tape.quotes
     row = np.searchsorted(quotes["time"], prints["time"], side="left") - 1
-    kept = (row >= 0) & (prints["time"] <= end)
+    kept = row >= 0
     kept[kept] = shown(tape)[row[kept]]
     prints, row = prints[kept], row[kept]
     for of, did in ((1, "bought"), (-1, "sold")):
         if not (prints["side"] == of).any():
-            raise InputError(f"prints: nobody {did} between the first and the last quotes, both sides are needed")
+            raise InputError(f"prints: nobody {did} after the first quotes, both sides are needed")
     order = np.lexsort((prints["side"], prints["time"]))
     prints, row = prints[order], row[order]
     new = (np.diff(prints["time"], prepend=-np.inf) > 0) | (np.diff(prints["side"], prepend=0) != 0)

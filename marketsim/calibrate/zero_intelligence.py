@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketsim.calibrate.estimate import Estimate, rate
-from marketsim.calibrate.market_orders import market_orders, shown, span
+from marketsim.calibrate.market_orders import market_orders, shown, stood
 from marketsim.tape import Tape
 from marketsim.yaml_text import InputError
 
@@ -38,22 +38,20 @@ class ZeroIntelligence:
 def zero_intelligence(tape: Tape) -> ZeroIntelligence:
     """The rates of a tape. Raises InputError where no market order, no limit order or no cancellation is seen."""
     orders = market_orders(tape)
-    begin, end = span(tape)
-    traded_time = tape.prints["time"]
-    prints = tape.prints[(traded_time > begin) & (traded_time <= end)]
-    both = shown(tape)
-    held = np.diff(tape.quotes["time"]) * both[:-1]
+    time = tape.prints["time"]
+    prints = tape.prints[(time > tape.quotes["time"][0]) & (time <= tape.quotes["time"][-1])]
+    both, held = shown(tape), stood(tape)
     limits, cancels, offered = [], [], 0.0
     for side in ("bid", "ask"):
         came, left = _changes(tape, prints, side)
         limits.append(came[both[:-1] & (came > 0)])
         cancels.append(left[both[:-1] & (left > 0)])
-        offered += float(held @ tape.quotes[f"{side}_size"][:-1])
+        offered += float(held @ tape.quotes[f"{side}_size"])
     came, left = np.concatenate(limits), np.concatenate(cancels)
     for name, events in (("limit order", came), ("cancellation", left)):
         if not len(events):
             raise InputError(f"zero_intelligence: the quotes show no {name}")
-    prices = 2 * float(held @ (tape.quotes["ask"] - tape.quotes["bid"])[:-1])
+    prices = 2 * float(held @ (tape.quotes["ask"] - tape.quotes["bid"]))
     return ZeroIntelligence(
         rate(len(came), prices),
         rate(len(orders.time), 2 * float(held.sum())),
