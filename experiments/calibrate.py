@@ -13,7 +13,7 @@ import numpy as np
 from experiments.market_block import Orders, market_block
 from marketsim.calibrate import fills, hawkes, volatility, zero_intelligence
 from marketsim.calibrate.estimate import Estimate
-from marketsim.feeds import open_feed
+from marketsim.feeds import lobster, open_feed
 from marketsim.feeds import tape as read_tape
 from marketsim.feeds.events import Grid
 from marketsim.tape import Tape
@@ -59,14 +59,15 @@ def calibrate(
     if out is not None and Path(out).exists():
         raise InputError(f"{out}: exists already, it is not overwritten")
     tape = read_tape(file, book=book, tick=tick, lot=lot) if trades is None else _of_two(file, trades, tick, lot)
+    estimators = _ESTIMATORS | _by_messages(file, tape)
     found, refused = {}, {}
-    for name, estimator in _ESTIMATORS.items():
+    for name, estimator in estimators.items():
         try:
             found[name] = estimator(tape)
         except InputError as error:
             refused[name] = str(error)
     done = Calibration(str(file), tape, found, refused)
-    for name in _ESTIMATORS if not found else ("volatility", "fills") if out is not None else ():
+    for name in estimators if not found else ("volatility", "fills") if out is not None else ():
         if name in refused:
             raise InputError(f"{file}: {refused[name]}")
     if out is not None:
@@ -74,6 +75,15 @@ def calibrate(
         with Path(out).open("x", encoding="utf-8") as block:
             block.write(text)
     return done
+
+
+def _by_messages(file: str | Path, tape: Tape) -> dict[str, Callable[[Tape], Any]]:
+    """The estimators that know more where ``file`` tells of each order."""
+    feed = open_feed(file, tick=tape.tick, lot=tape.lot)
+    if feed.format != "lobster":
+        return {}
+    messages = np.concatenate(list(lobster.messages(Path(feed.path), feed.tick)))
+    return {"zero_intelligence": lambda tape: zero_intelligence.of_messages(tape, messages)}
 
 
 def _of_two(quotes: str | Path, trades: str | Path, tick: float | None, lot: float | None) -> Tape:
@@ -110,9 +120,12 @@ def rows(found: dict[str, Any]) -> Iterator[Row]:
         yield Row("decay", h.decay, "a second: 1 over the mean time that it takes")
         yield Row("branching ratio", h.ratio, "the largest eigenvalue of n: share of orders that others brought about")
     if z := found.get("zero_intelligence"):
-        yield Row("limit rate", z.limit_rate, "limit orders a second, tick and side, at or inside the best quotes")
+        where = "at or inside the best quotes" if z.band is None else f"within {z.band} ticks of the other side's best"
+        yield Row("limit rate", z.limit_rate, f"limit orders a second, tick and side, {where}")
         yield Row("market rate", z.market_rate, "market orders a second and side")
-        yield Row("cancel rate", z.cancel_rate, "a second, of each lot at the best quotes")
+        yield Row(
+            "cancel rate", z.cancel_rate, f"a second, of each {'lot at the best quotes' if z.band is None else 'order'}"
+        )
         yield Row("limit size", z.limit_size, "lots of a limit order")
         yield Row("market size", z.market_size, "lots of a market order")
 

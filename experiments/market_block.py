@@ -88,7 +88,9 @@ def _book(tape: Tape, orders: Orders) -> list[str]:
         if h is None
         else f"      market_rate: 0  # {_short(both_sides.value)} +- {both_sides.error:.2g} if these stand alone",
         f"      cancel_rate: {_with_error(z.cancel_rate)}",
-        f"      band: {max(_BAND, 2 * widest)}  # not estimated: twice the widest spread",
+        f"      band: {max(_BAND, 2 * widest)}  # not estimated: twice the widest spread"
+        if z.band is None
+        else f"      band: {z.band}  # where the rates were counted",
         f"      size: {_with_error(_mean_size(z.limit_size), '{{mean: {}}}')}",
     ]
     if h is None:

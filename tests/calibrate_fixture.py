@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
+from marketsim.feeds.lobster import ROW, Type
 from marketsim.tape import PRINT, QUOTE, Tape
 
 REPLICATIONS = 200
@@ -86,45 +87,45 @@ def tape_of_orders(time, side, duration: float) -> Tape:
     return Tape(quotes_of([0.0, duration], [100, 100], [101, 101]), prints)
 
 
-def zero_intelligence_book(key: int, alpha: float, mu: float, delta: float, events: int, window: int = 15) -> Tape:
-    """Unit orders at random prices within ``window`` ticks of the other side, cancelled at random: its tape."""
+def zero_intelligence_book(
+    key: int, alpha: float, mu: float, delta: float, events: int, window: int = 15
+) -> tuple[Tape, np.ndarray]:
+    """Unit orders at random prices within ``window`` ticks of the other side, cancelled at random: tape and messages."""
     rng = generator(key)
-    book = {1: dict.fromkeys(range(90, 100), 3), -1: dict.fromkeys(range(100, 110), 3)}
-    resting = {side: sum(levels.values()) for side, levels in book.items()}
-    t, quotes, prints, last = 0.0, [], [], None
-    for _ in range(events):
+    alive = [(side * k, side, 100 - (side + 1) // 2 - side * (k % 10)) for side in (1, -1) for k in range(1, 31)]
+    book: dict[int, dict[int, list[int]]] = {1: {}, -1: {}}  # side -> price -> orders
+    for order, side, price in alive:
+        book[side].setdefault(price, []).append(order)
+    t, quotes, prints, messages, last = 0.0, [], [], [], None
+    for number in range(100, 100 + events):
         bid, ask = max(book[1]), min(book[-1])
-        quote = (bid, book[1][bid], ask, book[-1][ask])
+        quote = (bid, len(book[1][bid]), ask, len(book[-1][ask]))
         if quote != last:
             quotes.append((t, *quote))
             last = quote
         limit, market = 2 * alpha * window, 2 * mu
-        total = limit + market + delta * (resting[1] + resting[-1])
+        total = limit + market + delta * len(alive)
         t += rng.exponential(1 / total)
         u = rng.random() * total
         if u < limit:
             side, away = (1 if rng.random() < 0.5 else -1), int(rng.integers(1, window + 1))
             price = (ask if side > 0 else bid) - side * away
-            book[side][price] = book[side].get(price, 0) + 1
-            resting[side] += 1
+            book[side].setdefault(price, []).append(number)
+            alive.append((number, side, price))
+            messages.append((round(t * 1e9), Type.NEW, side, number, 1, price))
             continue
         if u < limit + market:
             side = 1 if rng.random() < 0.5 else -1  # that rests
             price = bid if side > 0 else ask
+            gone, kind = (book[side][price][0], side, price), Type.EXECUTION
             prints.append((t, price, 1, -side))
         else:
-            left = int(rng.integers(resting[1] + resting[-1]))
-            side = 1 if left < resting[1] else -1
-            left -= 0 if side > 0 else resting[1]
-            for price in book[side]:
-                left -= book[side][price]
-                if left < 0:
-                    break
-        if resting[side] == 1:  # never an empty side: the last order stays, a rarity with these rates
-            raise AssertionError("the simulated book ran empty")
-        book[side][price] -= 1
-        resting[side] -= 1
+            gone, kind = alive[int(rng.integers(len(alive)))], Type.DELETE
+        order, side, price = gone
+        alive.remove(gone)
+        messages.append((round(t * 1e9), kind, side, order, 1, price))
+        book[side][price].remove(order)
         if not book[side][price]:
             del book[side][price]
     quotes.append((t, *last))
-    return Tape(np.array(quotes, QUOTE), np.array(prints, PRINT))
+    return Tape(np.array(quotes, QUOTE), np.array(prints, PRINT)), np.array(messages, ROW)

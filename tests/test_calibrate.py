@@ -23,8 +23,9 @@ from marketsim.calibrate.fills import fills, rates
 from marketsim.calibrate.hawkes import Likelihood, fit, hawkes
 from marketsim.calibrate.market_orders import market_orders
 from marketsim.calibrate.volatility import of_regular, volatility
-from marketsim.calibrate.zero_intelligence import zero_intelligence
+from marketsim.calibrate.zero_intelligence import of_messages, zero_intelligence
 from marketsim.document import InputError
+from marketsim.feeds.lobster import ROW, Type
 from marketsim.tape import PRINT, QUOTE, Tape
 
 
@@ -215,14 +216,27 @@ def test_time_units_scale_the_rates_of_a_tape_and_nothing_else():
 
 
 def test_zero_intelligence_rates_are_covered():
-    found = [
-        zero_intelligence(zero_intelligence_book(key, alpha=0.3, mu=1.0, delta=0.1, events=1500))
-        for key in range(REPLICATIONS)
-    ]
-    assert_covers([z.limit_rate for z in found], 0.3, "limit orders")
-    assert_covers([z.market_rate for z in found], 1.0, "market orders")
-    assert_covers([z.cancel_rate for z in found], 0.1, "cancellations")
-    assert {z.limit_size.value for z in found} == {z.market_size.value for z in found} == {1.0}
+    """By the tape of best quotes, and by the messages."""
+    books = [zero_intelligence_book(key, alpha=0.3, mu=1.0, delta=0.1, events=1200) for key in range(REPLICATIONS)]
+    for found in ([zero_intelligence(tape) for tape, _ in books], [of_messages(*book) for book in books]):
+        assert_covers([z.limit_rate for z in found], 0.3, "limit orders")
+        assert_covers([z.market_rate for z in found], 1.0, "market orders")
+        assert_covers([z.cancel_rate for z in found], 0.1, "cancellations")
+        assert {z.limit_size.value for z in found} == {z.market_size.value for z in found} == {1.0}
+
+
+def test_an_order_rests_until_the_last_of_it_is_gone():
+    s, N, L, D, X = 10**9, Type.NEW, Type.LESS, Type.DELETE, Type.EXECUTION
+    rows = [
+        (1 * s, N, 1, 1, 10, 99), (2 * s, X, 1, 1, 4, 99), (4 * s, D, 1, 1, 6, 99),  # cancelled after 3 s
+        (1 * s, N, 1, 2, 10, 98), (2 * s, L, 1, 2, 4, 98), (3 * s, X, 1, 2, 6, 98),  # traded after 2 s
+        (5 * s, N, -1, 3, 5, 102), (5 * s, D, 1, 77, 5, 90),  # rests to the end, 4 s; one that was never seen to come
+    ]  # fmt: skip
+    tape = Tape(quotes_of([0.0, 9.0], [100, 100], [101, 101]), prints_of((1, 101, 1, 1), (2, 100, 1, -1)))
+    found = of_messages(tape, np.array(sorted(rows), ROW))
+    assert (found.cancel_rate.n, found.cancel_rate.value) == (1, 1 / (3 + 2 + 4))
+    assert found.band == 2  # ticks from the other side: 2, 3 and 2
+    assert (found.limit_rate.value, found.limit_size.value) == (2 / (2 * 2 * 9.0), 7.5)
 
 
 def test_each_change_of_the_best_bid_is_told_by_what_traded():

@@ -113,7 +113,7 @@ def test_the_book_of_the_block_is_one_that_the_traders_know(tape):
     config = pytest.importorskip("marketsim.book.config", reason="traders are not there yet")
     from pydantic import TypeAdapter
 
-    z = zero_intelligence(zero_intelligence_book(1, 0.3, 1.0, 0.1, 1500))
+    z = zero_intelligence(zero_intelligence_book(1, 0.3, 1.0, 0.1, 1200)[0])
 
     def guess(value):
         return Estimate(value, 0.1, 50)

@@ -6,6 +6,10 @@ cancelled at one. A tape of best quotes shows all market orders, limit orders at
 counted over the time, or the prices times time, or the lots times time, in which it could be: maximum likelihood
 where every change has its own row. In a tape that was sampled, what came and went between two rows is not seen:
 limit and cancellation rates are then too low.
+
+Messages show the orders themselves: limit orders are counted at all prices from the best of the other side to the one
+that 60% of them do not go beyond (as Farmer, Patelli and Zovko 2005, PNAS 102:2254, measure the rate), and each order
+that is seen to come is followed until it is cancelled, traded, or the messages end.
 """
 
 from __future__ import annotations
@@ -16,16 +20,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketsim.calibrate.estimate import Estimate, rate
-from marketsim.calibrate.market_orders import market_orders, shown, stood
+from marketsim.calibrate.market_orders import market_orders, shown, span, stood
+from marketsim.feeds.lobster import Type
 from marketsim.tape import Tape
 from marketsim.yaml_text import InputError
+
+_SHARE = 0.6  # of the limit orders
 
 
 @dataclass(frozen=True)
 class ZeroIntelligence:
     """``limit_rate``: orders per unit of time, tick and side; ``market_rate``: orders per unit of time and side;
     ``cancel_rate``: per unit of time and lot, so per order where orders leave whole. ``limit_size``, ``market_size``:
-    mean lots of an order.
+    mean lots of an order. ``band``: ticks from the other side's best price within which limit orders were counted,
+    None: those at the best price and inside the spread.
     """
 
     limit_rate: Estimate
@@ -33,6 +41,7 @@ class ZeroIntelligence:
     cancel_rate: Estimate
     limit_size: Estimate
     market_size: Estimate
+    band: int | None = None
 
 
 def zero_intelligence(tape: Tape) -> ZeroIntelligence:
@@ -59,6 +68,54 @@ def zero_intelligence(tape: Tape) -> ZeroIntelligence:
         _mean(came),
         _mean(orders.size),
     )
+
+
+def of_messages(tape: Tape, messages: np.ndarray) -> ZeroIntelligence:
+    """The rates from LOBSTER's ``messages`` (``feeds.lobster.ROW``) beside their tape. Raises InputError as above."""
+    orders = market_orders(tape)
+    begin, end = span(tape)
+    came, row = _limit_orders(tape, messages)
+    deleted, lifetime = _lifetimes(messages, end)
+    for name, count in (("limit order", len(came)), ("cancellation of one that was seen to come", deleted)):
+        if not count:
+            raise InputError(f"zero_intelligence: the messages show no {name}")
+    far = np.where(came["side"] > 0, tape.quotes["ask"][row] - came["price"], came["price"] - tape.quotes["bid"][row])
+    band = max(int(np.quantile(far, _SHARE)), 1)
+    counted = came["size"][(far >= 1) & (far <= band)]
+    return ZeroIntelligence(
+        rate(len(counted), 2 * band * float(stood(tape).sum())),
+        rate(len(orders.time), 2 * float(stood(tape).sum())),
+        rate(deleted, lifetime),
+        _mean(counted),
+        _mean(orders.size),
+        band,
+    )
+
+
+def _limit_orders(tape: Tape, messages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those that came while the tape had two sides, and the rows of the quotes before them."""
+    came = messages[messages["type"] == Type.NEW]
+    row = np.searchsorted(tape.quotes["time"], came["time"] / 1e9, side="left") - 1
+    kept = (row >= 0) & shown(tape)[row]
+    return came[kept], row[kept]
+
+
+def _lifetimes(messages: np.ndarray, end: float) -> tuple[int, float]:
+    """How many of the orders that came were cancelled, and how long all of them rested, s."""
+    resting: dict[int, tuple[int, int]] = {}  # order -> since when, lots
+    deleted, lifetime = 0, 0
+    for time, kind, _, order, lots, _ in messages.tolist():
+        if kind == Type.NEW:
+            resting[order] = (time, lots)
+        elif order in resting and kind in (Type.LESS, Type.DELETE, Type.EXECUTION):
+            since, left = resting.pop(order)
+            if kind != Type.DELETE and left > lots:
+                resting[order] = (since, left - lots)
+            else:
+                deleted += kind != Type.EXECUTION
+                lifetime += time - since
+    lifetime += sum(max(round(end * 1e9) - since, 0) for since, _ in resting.values())
+    return deleted, lifetime / 1e9
 
 
 def _changes(tape: Tape, prints: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray]:
