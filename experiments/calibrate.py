@@ -58,6 +58,8 @@ def calibrate(
     """
     if out is not None and Path(out).exists():
         raise InputError(f"{out}: exists already, it is not overwritten")
+    if book is not None and trades is not None:
+        raise InputError(f"{book}: a LOBSTER piece tells its own trades, give --book or --trades")
     tape = read_tape(file, book=book, tick=tick, lot=lot) if trades is None else _of_two(file, trades, tick, lot)
     estimators = _ESTIMATORS | _by_messages(file, tape)
     found, refused = {}, {}

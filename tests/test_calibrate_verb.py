@@ -144,6 +144,8 @@ def test_what_cannot_be_done_is_one_line_and_writes_nothing(monkeypatch, capsys,
     assert (code, err) == (2, f"{out}: exists already, it is not overwritten\n")
     assert out.read_text() == "mine"
 
+    code, _, err = call(monkeypatch, capsys, folder, "--book", "b.csv", "--trades", "t.csv")
+    assert (code, err) == (2, "b.csv: a LOBSTER piece tells its own trades, give --book or --trades\n")
     code, _, err = call(monkeypatch, capsys, tmp_path / "nothing.csv")
     assert code == 2 and "there is no such file" in err
     code, _, err = call(monkeypatch, capsys, folder / "trades.csv")
