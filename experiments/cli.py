@@ -273,7 +273,7 @@ app.add_typer(calibrate, name="calibrate")
 def tape(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="As marketsim feed reads it, quotes and trades.")],
     book: Annotated[Path | None, typer.Option(metavar="FILE", help="LOBSTER's book file.")] = None,
-    trades: Annotated[Path | None, typer.Option(metavar="FILE", help="The trades, where FILE has quotes alone.")] = None,
+    trades: Annotated[Path | None, typer.Option(metavar="FILE", help="The trades, where FILE is of quotes.")] = None,
     tick: Annotated[float | None, typer.Option(help="Price units of a tick; found where not given.")] = None,
     lot: Annotated[float | None, typer.Option(help="Size units of a lot; found where not given.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the market block here, as YAML.")] = None,

@@ -44,7 +44,7 @@ def market_block(file: str, tape: Tape, volatility: Volatility, fills: Fills, or
         f"  dt: {dt:g}",
         "  price:",
         "    kind: brownian",
-        f"    mid: {tape.mid[-1]:.10g}",
+        f"    mid: {tape.mid[-1]:.10g}  # the last",
         f"    volatility: {_with_error(volatility.two_scale)}",
         f"  venue: {{kind: curve, half_spread: {_short(_half_spread(tape))}}}  # the mean over time",
         "  arrivals: {kind: poisson}",

@@ -257,6 +257,10 @@ STILL = Tape(quotes_of([0.0, 9.0], [100, 100], [101, 101]), prints_of((1, 101, 1
 ONE_SIDED = replace(STILL, prints=prints_of((1, 101, 1, 1)))
 EMPTY = replace(STILL, quotes=np.zeros(0, QUOTE))
 GONE = Tape(quotes_of([0.0, 2.0, 9.0], [100, 99, 99], [101, 101, 101]), prints_of((1, 100, 1, -1), (3, 102, 1, 1)))
+WIDE = Tape(
+    quotes_of([0.0, 99.0], [100, 100], [500, 500]),
+    prints_of(*((t, p, 1, s) for t in range(1, 30) for s, p in ((-1, 100), (1, 500))), (29, 99, 1, -1)),
+)
 NO_DEPTH = tape_of_orders(np.arange(1.0, 80.0), np.arange(79) % 2, 80.0)
 
 
@@ -269,6 +273,7 @@ NO_DEPTH = tape_of_orders(np.arange(1.0, 80.0), np.arange(79) % 2, 80.0)
         (fills, replace(STILL, prints=prints_of()), "prints: nobody bought"),
         (fills, STILL, "fills: 2 market orders reached"),
         (fills, NO_DEPTH, "fills: no market order went further than the median half-spread, the decay k has no bound"),
+        (fills, WIDE, "fills: e^(-k d) falls to e^-816 from the mid to the median half-spread"),
         (hawkes, STILL, "hawkes: 1 market orders bought"),
         (zero_intelligence, NO_DEPTH, "zero_intelligence: the quotes show no cancellation"),
         (zero_intelligence, GONE, "zero_intelligence: the quotes show no limit order"),

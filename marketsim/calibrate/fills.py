@@ -1,6 +1,6 @@
 """How often trades reach a distance from the mid: A e^(-k delta) on each side.
 
-Avellaneda and Stoikov (2008, Quantitative Finance 8:217, eq. 2.11). A market order that trades down to the distance r
+Avellaneda and Stoikov (2008, Quantitative Finance 8:217, section 2.5). A market order that trades down to the distance r
 would have met an order at every nearer one. Prices are on a lattice, so of an order's reach R, exponential of rate k,
 one sees the last price that it reached: R in [r, r + tick). With d the nearest distance from ``nearest`` on at which
 there was a price (two of them: the mid lies on a tick or between two), T_d how long there was, the likelihood of N
@@ -27,6 +27,7 @@ from marketsim.tape import Tape
 from marketsim.yaml_text import InputError
 
 LEAST = 20  # orders
+_STEEPEST = 20
 _EXPECTED = 5  # orders in a cell of the chi-squared test, at least
 
 
@@ -49,7 +50,8 @@ class Fills:
 def fills(tape: Tape) -> Fills:
     """A and k of the tape, fitted from its median half-spread outwards, where orders that rest can be.
 
-    Raises InputError: fewer than 20 orders reach so far, or none goes further, which leaves k unbounded.
+    Raises InputError: fewer than 20 orders reach so far; none goes further, which leaves k unbounded; or the law falls
+    by more than e^20 from the mid to there, which leaves A unknown.
     """
     orders = market_orders(tape)
     distance, standing = _standing(tape)
@@ -59,6 +61,11 @@ def fills(tape: Tape) -> Fills:
     if N < LEAST:
         raise InputError(f"fills: {N} market orders reached the median half-spread, at least {LEAST} are needed")
     k = _decay(float(reach.mean()), distance, standing)
+    if k * distance.min() > _STEEPEST:
+        raise InputError(
+            f"fills: e^(-k d) falls to e^-{k * distance.min():.0f} from the mid to the median half-spread, "
+            f"at most e^-{_STEEPEST} is allowed: A cannot be told from so far"
+        )
     weight = standing * np.exp(-k * (distance - distance.min()))
     mean = float(weight @ distance / weight.sum())
     spread = float(weight @ (distance - mean) ** 2 / weight.sum())
@@ -108,8 +115,7 @@ def _decay(reach: float, distance: np.ndarray, standing: np.ndarray) -> float:
         weight = standing * np.exp(-k * (distance - distance.min()))
         return float(weight @ distance / weight.sum()) - reach + 2 / math.expm1(2 * k)
 
-    low, high = math.log(1e-9 / (1 + reach)), math.log(300.0)
-    return math.exp(brentq(slope, low, high, xtol=1e-13)) if slope(high) < 0 else math.exp(high)
+    return math.exp(brentq(slope, math.log(1e-9 / (1 + reach)), math.log(300.0), xtol=1e-13))
 
 
 def _p_value(reach: np.ndarray, distance: np.ndarray, k: float) -> float:

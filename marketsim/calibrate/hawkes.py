@@ -5,7 +5,7 @@ The rate of market orders of side i (0 bought, 1 sold) is
     lambda_i(t) = mu_i + sum_j n_ij decay R_j(t),    R_j(t) = sum over earlier orders of side j of e^(-decay age),
 
 n_ij: how many orders of side i one of side j brings about itself. The log-likelihood (Ozaki 1979, Ann. Inst. Stat.
-Math. 31:145, eq. 3; Ogata 1978 for its asymptotics) of orders in [0, T] is
+Math. 31:145; Ogata 1978 for its asymptotics) of orders in [0, T] is
 
     sum_i [ sum over orders of side i of log lambda_i - mu_i T - sum_j n_ij (N_j - R_j(T)) ],
 

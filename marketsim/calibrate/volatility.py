@@ -5,11 +5,11 @@ each), with [X]_K the sum of squares of moves over K times, averaged over where 
 
     <X> = ([X]_K - m/n [X]_1) / (1 - m/n),    m = (n - K + 1)/K,
 
-which is free of the noise (Zhang, Mykland and Ait-Sahalia 2005, JASA 100:1394, eq. 55, 64). Its variance is
+which is free of the noise (Zhang, Mykland and Ait-Sahalia 2005, JASA 100:1394, with its small-sample factor). Its variance is
 
     8 n/K^2 E[e^2]^2 + 8/K E[e^2] <X> + 4/3 K/n T int sigma^4 dt
 
-(the same, eq. 58, and the term of order 1/K that is left out there); K is where the first and the last are least.
+(the same, and the term of order 1/K that vanishes in its limit); K is where the first and the last are least.
 """
 
 from __future__ import annotations
