@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,19 @@ def calibrate(
     trades: str | Path | None = None,
     tick: float | None = None,
     lot: float | None = None,
+    farthest: float | None = None,
     out: str | Path | None = None,
 ) -> Calibration:
     """Calibrate all models to any file or folder that ``feeds.tape`` reads; ``trades``: a file of them beside ``file``'s quotes.
 
-    ``out``: where the market block is written. Raises InputError where nothing can be estimated, or not what it needs.
+    ``farthest``: the distance from the mid up to which A e^(-k d) is fitted. ``out``: where the market block is written. Raises InputError where nothing can be estimated, or not what it needs.
     """
     if out is not None and Path(out).exists():
         raise InputError(f"{out}: exists already, it is not overwritten")
     if book is not None and trades is not None:
         raise InputError(f"{book}: a LOBSTER piece tells its own trades, give --book or --trades")
     tape = read_tape(file, book=book, tick=tick, lot=lot) if trades is None else _of_two(file, trades, tick, lot)
-    estimators = _ESTIMATORS | _by_messages(file, tape)
+    estimators = _ESTIMATORS | {"fills": partial(fills.fills, farthest=farthest)} | _by_messages(file, tape)
     found, refused = {}, {}
     for name, estimator in estimators.items():
         try:
@@ -69,9 +71,10 @@ def calibrate(
         except InputError as error:
             refused[name] = str(error)
     done = Calibration(str(file), tape, found, refused)
-    for name in estimators if not found else ("volatility", "fills") if out is not None else ():
-        if name in refused:
-            raise InputError(f"{file}: {refused[name]}")
+    needed = {"volatility", "fills"} if out is not None else {"fills"} if farthest is not None else set()
+    for name, why in refused.items():
+        if name in needed or not found:
+            raise InputError(f"{file}: {why}")
     if out is not None:
         text = market_block(Path(file).name, tape, found["volatility"], found["fills"], _orders(done))
         with Path(out).open("x", encoding="utf-8") as block:

@@ -276,13 +276,16 @@ def tape(
     trades: Annotated[Path | None, typer.Option(metavar="FILE", help="The trades, where FILE is of quotes.")] = None,
     tick: Annotated[float | None, typer.Option(help="Price units of a tick; found where not given.")] = None,
     lot: Annotated[float | None, typer.Option(help="Size units of a lot; found where not given.")] = None,
+    farthest: Annotated[
+        float | None, typer.Option(metavar="D", help="Fit A and k up to this distance from the mid.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the market block here, as YAML.")] = None,
     json: Json = False,
 ) -> None:
     """Volatility, arrivals and their decay, Hawkes and zero-intelligence rates, with standard errors."""
     from experiments import calibrate as calibration
 
-    done = calibration.calibrate(file, book, trades, tick, lot, out)
+    done = calibration.calibrate(file, book, trades, tick, lot, farthest, out)
     _print_json(calibration.as_tree(done)) if json else calibration.show(done)
 
 

@@ -101,6 +101,28 @@ def test_arrival_rate_and_decay_of_exponential_reaches_are_covered():
     assert 1 <= low <= 24  # 10 expected: the test of the law has its size
 
 
+def test_a_law_that_is_fitted_to_a_farthest_distance_is_covered_too():
+    tapes = [exponential_reaches(key, A=2.0, k=60.0, tick=0.01, duration=200.0) for key in range(REPLICATIONS)]
+    found = [fills(tape, farthest=0.025) for tape in tapes]
+    assert_covers([f.decay for f in found], 60.0, "k")
+    assert_covers([f.arrival for f in found], 2.0, "A")
+    assert np.mean([f.decay.error for f in found]) > np.mean([fills(tape).decay.error for tape in tapes])
+
+
+def test_what_lies_beyond_the_farthest_distance_does_not_matter():
+    """With a tick to go, k is the share of orders that go it: log(N / gone) / tick."""
+    near = {"tick": 0.5, "nearest": 0.25}
+    for beyond in (1, 2, 40):
+        rows = [(t, 101 + j, 1, 1) for t in range(1, 31) for j in range(beyond + 1 if t > 20 else 1)]
+        rows += [(40 + t, 100, 1, -1) for t in range(1, 31)]
+        tape = Tape(quotes_of([0.0, 80.0], [100, 100], [101, 101]), prints_of(*rows), tick=near["tick"])
+        found = fills(tape, farthest=0.75)
+        assert found.decay.value == pytest.approx(math.log(60 / 10) / 0.5, rel=1e-9)
+        assert found.arrival.value == pytest.approx(60 / 160 * math.exp(near["nearest"] * found.decay.value), rel=1e-9)
+    with pytest.raises(InputError, match="fills: farthest: got 0.25, it must be above the half-spread, at least 0.5"):
+        fills(tape, farthest=0.25)
+
+
 def test_decay_at_one_spread_is_the_closed_form():
     """k = log(1 + tick / mean excess) / tick, error 1 / (tick sqrt(N m (1 + m))) with m ticks of mean excess."""
     excess = [0] * 20 + [1] * 8 + [3] * 2
@@ -271,7 +293,7 @@ NO_DEPTH = tape_of_orders(np.arange(1.0, 80.0), np.arange(79) % 2, 80.0)
         (volatility, EMPTY, "quotes: there are none"),
         (fills, ONE_SIDED, "prints: nobody sold"),
         (fills, replace(STILL, prints=prints_of()), "prints: nobody bought"),
-        (fills, STILL, "fills: 2 market orders reached"),
+        (fills, STILL, "fills: 1 purchases and 1 sales reached"),
         (fills, NO_DEPTH, "fills: no market order went further than the median half-spread, the decay k has no bound"),
         (fills, WIDE, "fills: e^(-k d) falls to e^-816 from the mid to the median half-spread"),
         (hawkes, STILL, "hawkes: 1 market orders bought"),

@@ -82,6 +82,13 @@ def test_json_is_one_object_of_the_same(monkeypatch, capsys, folder, tape):
     assert set(tree["refused"]) == {"hawkes"}
 
 
+def test_the_law_is_fitted_as_far_as_one_says(monkeypatch, capsys, folder, tape):
+    _, out, _ = call(monkeypatch, capsys, folder, "--farthest", "0.025", "--json")
+    told = {row["name"]: row["value"] for row in json.loads(out)["estimates"]}
+    assert told["k"] == pytest.approx(fills(tape, 0.025).decay.value, rel=1e-6)
+    assert told["k"] != pytest.approx(fills(tape).decay.value, rel=1e-3)
+
+
 def test_two_files_are_as_good_as_a_folder(folder):
     one, two = calibrate(folder), calibrate(folder / "quotes.csv", trades=folder / "trades.csv")
     assert list(rows(two.found)) == list(rows(one.found))
@@ -146,6 +153,11 @@ def test_what_cannot_be_done_is_one_line_and_writes_nothing(monkeypatch, capsys,
 
     code, _, err = call(monkeypatch, capsys, folder, "--book", "b.csv", "--trades", "t.csv")
     assert (code, err) == (2, "b.csv: a LOBSTER piece tells its own trades, give --book or --trades\n")
+    code, _, err = call(monkeypatch, capsys, folder, "--farthest", "0.002")
+    assert (code, err.partition(": ")[2]) == (
+        2,
+        "fills: farthest: got 0.002, it must be above the half-spread, at least 0.015\n",
+    )
     code, _, err = call(monkeypatch, capsys, tmp_path / "nothing.csv")
     assert code == 2 and "there is no such file" in err
     code, _, err = call(monkeypatch, capsys, folder / "trades.csv")

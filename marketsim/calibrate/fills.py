@@ -10,6 +10,10 @@ orders of both sides is that of a marked Poisson process,
 
 whose maximum in A is A = N / (2 sum_d T_d e^(-k d)) and in k the one root of a falling function. Where all prices lie
 at one d this is k = log(1 + tick / mean(r - d)) / tick. Both sides have one k, each its own A.
+
+A dealer quotes near the touch, and few markets' reaches are exponential all the way: with a ``farthest`` distance, an
+order that goes so far or further is only known to (r is the price there, and it leaves the third term, which then
+counts the orders that stopped before).
 """
 
 from __future__ import annotations
@@ -47,20 +51,27 @@ class Fills:
     p_value: float
 
 
-def fills(tape: Tape) -> Fills:
+def fills(tape: Tape, farthest: float | None = None) -> Fills:
     """A and k of the tape, fitted from its median half-spread outwards, where orders that rest can be.
 
-    Raises InputError: fewer than 20 orders reach so far; none goes further, which leaves k unbounded; or the law falls
-    by more than e^20 from the mid to there, which leaves A unknown.
+    ``farthest``: the distance up to which the law is fitted, price units; None: as far as orders go. Raises InputError:
+    fewer than 20 orders reach the half-spread, or none of a side; none goes further, or all go to ``farthest``, which
+    leaves k unbounded; the law falls by more than e^20 from the mid to there, which leaves A unknown.
     """
     orders = market_orders(tape)
     distance, standing = _standing(tape)
     far = orders.reach >= distance.min()
     reach, side = orders.reach[far], orders.side[far]
-    N, half_tick = len(reach), 0.5 * tape.tick
-    if N < LEAST:
-        raise InputError(f"fills: {N} market orders reached the median half-spread, at least {LEAST} are needed")
-    k = _decay(float(reach.mean()), distance, standing)
+    N, bought, half_tick = len(reach), int((side > 0).sum()), 0.5 * tape.tick
+    if N < LEAST or not 0 < bought < N:
+        told = f"{bought} purchases and {N - bought} sales reached the median half-spread"
+        raise InputError(f"fills: {told}, at least {LEAST} in all and one of each are needed")
+    first = np.where((reach - distance.min()) % 2 == 0, distance.min(), distance.min() + 1)
+    ticks = (reach - first) // 2
+    most = _ticks(first, farthest, half_tick) if farthest is not None else ticks + 1
+    stopped = float((ticks < most).mean())
+    ticks = np.minimum(ticks, most)
+    k = _decay(float((first + 2 * ticks).mean()), stopped, distance, standing)
     if k * distance.min() > _STEEPEST:
         raise InputError(
             f"fills: e^(-k d) falls to e^-{k * distance.min():.0f} from the mid to the median half-spread, "
@@ -69,21 +80,19 @@ def fills(tape: Tape) -> Fills:
     weight = standing * np.exp(-k * (distance - distance.min()))
     mean = float(weight @ distance / weight.sum())
     spread = float(weight @ (distance - mean) ** 2 / weight.sum())
-    information = 1 / math.sinh(k) ** 2 + spread  # about k, of one order
+    own = N * (stopped / math.sinh(k) ** 2 + spread)  # information about k
     A = N / (2 * float(standing @ np.exp(-k * distance)))
-    own = information * N
 
     def arrival(count: int, factor: float) -> Estimate:
         return Estimate(factor * A, factor * A * math.sqrt(1 / count + mean**2 / own), count)
 
-    bought = int((side > 0).sum())
     return Fills(
         arrival(N, 1.0),
         arrival(N - bought, 2 * (N - bought) / N),
         arrival(bought, 2 * bought / N),
         Estimate(k / half_tick, 1 / math.sqrt(own) / half_tick, N),
         float(distance.min()) * half_tick,
-        _p_value(reach, distance, k),
+        _p_value(ticks, k, int(most.min()) if farthest is not None else N),
     )
 
 
@@ -105,26 +114,35 @@ def _standing(tape: Tape) -> tuple[np.ndarray, np.ndarray]:
     return distance[standing > 0], standing[standing > 0]
 
 
-def _decay(reach: float, distance: np.ndarray, standing: np.ndarray) -> float:
-    """k per half tick."""
+def _ticks(first: np.ndarray, farthest: float, half_tick: float) -> np.ndarray:
+    """Ticks from the ``first`` price of an order (n,), half ticks, to the first at ``farthest`` or beyond."""
+    ticks = np.ceil((farthest / half_tick - first) / 2 - 1e-9).astype(np.int64)
+    if not math.isfinite(farthest) or ticks.min() < 1:
+        nearest = (int(first.max()) + 1) * half_tick
+        raise InputError(f"fills: farthest: got {farthest:g}, it must be above the half-spread, at least {nearest:.6g}")
+    return ticks
+
+
+def _decay(reach: float, stopped: float, distance: np.ndarray, standing: np.ndarray) -> float:
+    """k per half tick, of orders of a mean ``reach`` of which the share ``stopped`` goes no further."""
     if not reach > distance.min():
         raise InputError("fills: no market order went further than the median half-spread, the decay k has no bound")
+    if stopped == 0:
+        raise InputError("fills: every market order went as far as the farthest distance, k has no bound but 0")
 
     def slope(log_k: float) -> float:
         k = math.exp(log_k)
         weight = standing * np.exp(-k * (distance - distance.min()))
-        return float(weight @ distance / weight.sum()) - reach + 2 / math.expm1(2 * k)
+        return float(weight @ distance / weight.sum()) - reach + 2 * stopped / math.expm1(2 * k)
 
-    return math.exp(brentq(slope, math.log(1e-9 / (1 + reach)), math.log(300.0), xtol=1e-13))
+    return math.exp(brentq(slope, math.log(1e-9 * stopped / (1 + reach)), math.log(300.0), xtol=1e-13))
 
 
-def _p_value(reach: np.ndarray, distance: np.ndarray, k: float) -> float:
-    """Of the chi-squared test of the ticks gone beyond the nearest price, which are geometric."""
-    first = np.where((reach - distance.min()) % 2 == 0, distance.min(), distance.min() + 1)
-    ticks = (reach - first) // 2
+def _p_value(ticks: np.ndarray, k: float, most: int) -> float:
+    """Of the chi-squared test of the ticks gone beyond the nearest price, geometric up to ``most`` of them."""
     N, q = len(ticks), math.exp(-2 * k)
     cells = 0
-    while N * q ** (cells + 1) >= _EXPECTED and N * q**cells * (1 - q) >= _EXPECTED:
+    while cells < most and N * q ** (cells + 1) >= _EXPECTED and N * q**cells * (1 - q) >= _EXPECTED:
         cells += 1
     if cells < 2:
         return math.nan
