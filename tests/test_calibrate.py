@@ -111,14 +111,13 @@ def test_a_law_that_is_fitted_to_a_farthest_distance_is_covered_too():
 
 def test_what_lies_beyond_the_farthest_distance_does_not_matter():
     """With a tick to go, k is the share of orders that go it: log(N / gone) / tick."""
-    near = {"tick": 0.5, "nearest": 0.25}
     for beyond in (1, 2, 40):
         rows = [(t, 101 + j, 1, 1) for t in range(1, 31) for j in range(beyond + 1 if t > 20 else 1)]
         rows += [(40 + t, 100, 1, -1) for t in range(1, 31)]
-        tape = Tape(quotes_of([0.0, 80.0], [100, 100], [101, 101]), prints_of(*rows), tick=near["tick"])
+        tape = Tape(quotes_of([0.0, 80.0], [100, 100], [101, 101]), prints_of(*rows), tick=0.5)
         found = fills(tape, farthest=0.75)
         assert found.decay.value == pytest.approx(math.log(60 / 10) / 0.5, rel=1e-9)
-        assert found.arrival.value == pytest.approx(60 / 160 * math.exp(near["nearest"] * found.decay.value), rel=1e-9)
+        assert found.arrival.value == pytest.approx(60 / 160 * math.exp(0.25 * found.decay.value), rel=1e-9)
     with pytest.raises(InputError, match="fills: farthest: got 0.25, it must be above the half-spread, at least 0.5"):
         fills(tape, farthest=0.25)
 
