@@ -205,3 +205,15 @@ def play_books(
                 (t + 1) * dt, m,
             )  # fmt: skip
             mids[t + 1, m] = mid(books[0], clock[m])
+
+
+@kernel
+def send_to(
+    books, blocks, roster, desks, head, levels, orders, index, trades, clock, agents, tree, own, flight, outbox, prints,
+    quotes, dealer, ledger, mark, m, time, latency, kind, side, price, size, order, owner, tif,
+):  # fmt: skip
+    """``send`` to market m of many."""
+    return send(
+        books[0], desks, head[m], levels[m], orders[m], index[m], trades[m], clock[m], agents[m], tree[m], flight[m],
+        prints[m], quotes[m], dealer, ledger, mark, m, time, latency, kind, side, price, size, order, owner, tif,
+    )  # fmt: skip
