@@ -13,7 +13,7 @@ from tests.traders_fixture import KINDS, Pair, blocks, books, population
 STEPS = 12
 ACTIVE = {
     "zero_intelligence": {"limit_rate": 0.3, "market_rate": 1.0},
-    "maker": {"rate": 2.0, "half_spread": 0.1, "count": 8, "size": 1, "latency": {"median": 1.5, "sigma": 1.0}},
+    "maker": {"rate": 2.0, "half_spread": 0.1},
 }
 
 
@@ -67,7 +67,14 @@ def test_the_populations_of_these_tests_meet_what_can_happen():
             block = {"kind": kind, "latency": {"median": 0.5, "sigma": 1.0}, "count": 4} | ACTIVE.get(
                 kind, {"rate": 2.0}
             )
-            flow = {"kind": "zero_intelligence", "limit_rate": 0.3, "market_rate": 2.0, "cancel_rate": 0.3, "band": 4}
+            flow = {
+                "kind": "zero_intelligence",
+                "limit_rate": 0.3,
+                "market_rate": 2.0,
+                "cancel_rate": 0.3,
+                "band": 4,
+                "size": 4,
+            }
             book = {"tick": 1.0, "levels": 40, "opening": {"levels": 3, "lots": 2}} | room
             pair = Pair(Book.model_validate(book), population(flow, block), paths(1, 1.0), 0, 0, 0)
             for _ in range(STEPS):

@@ -7,10 +7,9 @@ book is the slow twin of the book. It looks at every trader and every message in
 import math
 from collections import Counter, defaultdict
 
-from tests.twin.book import Book as TwinBook
-
 from marketsim.rng import TRADER, draw
 from marketsim.types import ANONYMOUS, Message, SelfTrade, TimeInForce
+from tests.twin.book import Book as TwinBook
 
 LIMIT, CANCEL, MARKET, AMEND = map(int, Message)
 GTC, IOC, POST_ONLY = int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.POST_ONLY)
