@@ -113,7 +113,7 @@ FLIGHT = np.dtype(
 )
 
 # A node of the tournament of next events: the earliest below it (schedule.py).
-NODE = np.dtype([("time", "f8"), ("order", "i8")])
+NODE = np.dtype([("time", "i8"), ("order", "i8")])
 
 # Rows of ``clock``, int64: what is common to the traders of a market.
 (
