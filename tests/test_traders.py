@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from marketsim.book.config import Book
 from marketsim.book.market import BookMarkets, simulate
+from marketsim.book.state import LIVE
 from marketsim.types import Message, Outcome
 from tests.traders_fixture import population
 
@@ -113,6 +114,16 @@ def test_a_dealer_may_cancel_what_is_in_flight_no_sooner_than_it_arrives():
     counts = m.counts()
     assert counts["requests"] == 2 and counts["unknown_order"] == 0
     assert m.send(0, 0, Message.CANCEL, 0, 0, 0, 7) == Outcome.UNKNOWN_ORDER
+
+
+def test_a_limit_order_beyond_those_a_trader_keeps_in_mind_is_held_back():
+    m = BookMarkets(BOOK, population(ZERO_INTELLIGENCE))
+    m.blocks["room"] = 5
+    m.reset(20.0)
+    m.play(values(1), 1.0)
+    assert m.agents["open"].max() <= 5
+    assert m.counts()["held_back"] > 100
+    assert m.head[0, LIVE] <= 2 * BOOK.opening.levels + 5
 
 
 def test_simulate_is_a_market_alone_whatever_the_length_of_its_log():
