@@ -95,8 +95,9 @@ class BookMarkets:
             raise ValueError(f"latency {latency}: a time of at least 0 is allowed")
         if not 0 <= market < self.markets:
             raise ValueError(f"market {market} of {self.markets}")
-        message = (int(kind), side, price, size, order, owner, int(tif))
-        return send_to(*self.arrays, self.dealer, self.ledger, mark, market, float(time), float(latency), *message)
+        message = (int(field) for field in (kind, side, price, size, order, owner, tif))
+        where = (self.dealer, self.ledger, float(mark), market, float(time), float(latency))
+        return send_to(*self.arrays, *where, *message)
 
     def _values(self, values: np.ndarray) -> np.ndarray:
         """F as the kernels take it. ValueError where it is no price of the book."""

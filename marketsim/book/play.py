@@ -129,9 +129,13 @@ def _open(
     ask = int(math.floor(value / book.tick)) + 1
     clock[LAST_BID], clock[LAST_ASK], clock[MID] = bid, ask, bid + ask
     head[TRADES] = 0
-    for k in range(book.opening_levels):
-        enter(head, levels, orders, index, desks, trades, LIMIT, 1, bid - k, book.opening_lots, OPENING_IDS + 2 * k, ANONYMOUS, GTC)  # fmt: skip
-        enter(head, levels, orders, index, desks, trades, LIMIT, -1, ask + k, book.opening_lots, OPENING_IDS + 2 * k + 1, ANONYMOUS, GTC)  # fmt: skip
+    for k in range(2 * book.opening_levels):
+        side = 1 - 2 * (k & 1)
+        price = bid - (k >> 1) if side > 0 else ask + (k >> 1)
+        enter(
+            head, levels, orders, index, desks, trades, LIMIT, side, price, book.opening_lots, OPENING_IDS + k, ANONYMOUS,
+            GTC,
+        )  # fmt: skip
     dealers = dealer.shape[1]
     start = -book.warm_up
     for owner in range(agents.shape[0]):

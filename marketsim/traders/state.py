@@ -69,7 +69,7 @@ ROSTER = np.dtype(
 
 
 def crowd(owner):
-    """The name of an owner who is many people: below 0, so that no self-trade prevention keeps them apart. Its own inverse."""
+    """The name of an owner who is many people: no self-trade prevention keeps those below 0 apart. Its own inverse."""
     return -2 - owner
 
 
