@@ -30,7 +30,7 @@ from marketsim.types import ANONYMOUS, SELF_TRADES, Message, TimeInForce
 
 # numbers with a type and no literals, for which the matching engine would be compiled once more
 LIMIT, AMEND, GTC = np.int64(Message.LIMIT), np.int64(Message.AMEND), np.int64(TimeInForce.GTC)
-BUY, SELL, NOBODY = np.int64(1), np.int64(-1), np.int64(ANONYMOUS)
+NOBODY = np.int64(ANONYMOUS)
 IN_FLIGHT, LOST_MESSAGE = -1, -2  # what ``send`` answers where the message has not reached the book
 
 
@@ -140,9 +140,13 @@ def _open(
     ask = int(math.floor(value / book.tick)) + 1
     clock[LAST_BID], clock[LAST_ASK], clock[MID] = bid, ask, bid + ask
     head[TRADES] = 0
-    for k in range(book.opening_levels):
-        enter(head, levels, orders, index, desks, trades, LIMIT, BUY, bid - k, book.opening_lots, OPENING_IDS + 2 * k, NOBODY, GTC)  # fmt: skip
-        enter(head, levels, orders, index, desks, trades, LIMIT, SELL, ask + k, book.opening_lots, OPENING_IDS + 2 * k + 1, NOBODY, GTC)  # fmt: skip
+    for k in range(2 * book.opening_levels):
+        side = 1 - 2 * (k & 1)
+        price = bid - (k >> 1) if side > 0 else ask + (k >> 1)
+        enter(
+            head, levels, orders, index, desks, trades, LIMIT, side, price, book.opening_lots, OPENING_IDS + k, NOBODY,
+            GTC,
+        )  # fmt: skip
     dealers = dealer.shape[1]
     start = -book.warm_up
     for owner in range(agents.shape[0]):
@@ -216,3 +220,15 @@ def play_books(
                 (t + 1) * dt, m,
             )  # fmt: skip
             mids[t + 1, m] = mid(books[0], clock[m])
+
+
+@kernel
+def send_to(
+    books, blocks, roster, desks, head, levels, orders, index, trades, clock, agents, tree, own, flight, outbox, prints,
+    quotes, dealer, ledger, mark, m, time, latency, kind, side, price, size, order, owner, tif,
+):  # fmt: skip
+    """``send`` to market m of many."""
+    return send(
+        books[0], desks, head[m], levels[m], orders[m], index[m], trades[m], clock[m], agents[m], tree[m], flight[m],
+        prints[m], quotes[m], dealer, ledger, mark, m, time, latency, kind, side, price, size, order, owner, tif,
+    )  # fmt: skip

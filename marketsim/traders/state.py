@@ -69,7 +69,7 @@ ROSTER = np.dtype(
 
 
 def crowd(owner):
-    """The name of an owner who is many people: below 0, so that no self-trade prevention keeps them apart. Its own inverse."""
+    """The name of an owner who is many people: no self-trade prevention keeps those below 0 apart. Its own inverse."""
     return -2 - owner
 
 
@@ -113,7 +113,7 @@ FLIGHT = np.dtype(
 )
 
 # A node of the tournament of next events: the earliest below it (schedule.py).
-NODE = np.dtype([("time", "f8"), ("order", "i8")])
+NODE = np.dtype([("time", "i8"), ("order", "i8")])
 
 # Rows of ``clock``, int64: what is common to the traders of a market.
 (
