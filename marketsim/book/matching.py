@@ -90,7 +90,7 @@ def enter(head, levels, orders, index, desks, trades, kind, side, price, size, o
     outcome = _check(head, levels, orders, desks, slot, kind, side, price, size, order, owner, tif)
     head[OUTCOMES + outcome] += 1
     if kind == LIMIT or kind == MARKET:
-        lots = max(size, 0)
+        lots = size if 1 <= size <= MAX_LOTS else 0  # no message can make the counters overflow
         head[SUBMITTED] += lots
         if outcome != ACCEPTED:
             head[REJECTED] += lots
