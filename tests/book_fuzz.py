@@ -115,7 +115,7 @@ def spoil(m, field, which):
     elif field == 1:
         m.side = 0 if which else 2
     elif field == 2:
-        m.size = 0 if which else MAX_LOTS + 1
+        m.size = 0 if which else 2**63 - 1
     elif field == 3:
         m.price = MAX_TICKS + 1 if which else -MAX_TICKS
     elif field == 4:
@@ -156,11 +156,11 @@ def judge(head, levels, orders, index, desks, trades, m, ledger, accounts, total
     """What one message did, held against the ledger, which then tells it too."""
     bid, ask, live, resting, prevented = before
     is_order = m.kind == LIMIT or m.kind == MARKET
-    if is_order:
-        totals[TOTAL_SUBMITTED] += max(m.size, 0)
+    if is_order and 1 <= m.size <= MAX_LOTS:
+        totals[TOTAL_SUBMITTED] += m.size
+        if outcome != 0:
+            totals[TOTAL_REJECTED] += m.size
     if outcome != 0:
-        if is_order:
-            totals[TOTAL_REJECTED] += max(m.size, 0)
         same = head[BEST_BID] == bid and head[BEST_ASK] == ask and head[LIVE] == live and head[RESTING] == resting
         return NONE if same and head[TRADES] == 0 and head[PREVENTED] == prevented else CHANGED
 

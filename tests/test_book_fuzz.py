@@ -1,6 +1,6 @@
 """Storms of messages against a compiled book: nothing that must hold is ever broken.
 
-The long one takes about a quarter of an hour: `pytest -m long -s tests/test_book_fuzz.py`.
+The long one takes a quarter of an hour on a busy machine: `pytest -m long -s tests/test_book_fuzz.py`.
 """
 
 import time

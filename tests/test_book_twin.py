@@ -1,10 +1,13 @@
 """The compiled book and the slow twin agree event by event, on every mix of messages."""
 
+import numpy as np
 import pytest
 
-from marketsim.types import Outcome
+from marketsim import OrderBook
+from marketsim.types import ANONYMOUS, Outcome
 from tests.book_pair import agree, agree_in_one_batch
-from tests.messages_fixture import MIXES
+from tests.messages_fixture import MIXES, messages
+from tests.twin.book import Book
 
 WIDE = 1000  # levels from which a comparison of all levels takes its time
 
@@ -36,6 +39,37 @@ def test_the_mixes_meet_every_outcome():
     pairs = [agree(name, 3000, seed=100, chunk=3000) for name in MIXES]
     for outcome in Outcome:
         assert sum(pair.twin.outcomes[outcome] for pair in pairs) > 100, outcome.name
+
+
+@pytest.mark.parametrize("name", ["plain", "desks, cancel both", "drifts down through zero", "amends", "mostly bad"])
+def test_the_friendly_face_tells_what_the_twin_holds(name):
+    mix, fees = MIXES[name], {"maker_fee": -0.25, "taker_fee": 0.5}
+    policy = mix.self_trade.name.lower()
+    book = OrderBook(levels=mix.levels, orders=mix.orders, self_trade=policy, desks=mix.desks, tick=0.5, **fees)
+    twin = Book(mix.levels, mix.orders, mix.self_trade, mix.desks, **fees)
+    for sent in np.split(messages(mix, 6000, seed=5), 6):
+        book.process(sent)
+        for message in sent.tolist():
+            twin.process(message)
+        for side, depth in zip((+1, -1), book.depth(100), strict=True):
+            queues = [(price, lots, len(twin.queue(side, price))) for price, lots in twin.depth(side)]
+            assert depth.tolist() == queues
+        assert (book.best_bid, book.best_ask) == (twin.best(+1), twin.best(-1))
+        assert {order: book.queue_ahead(order) for order in twin.orders} == {o: twin.ahead(o) for o in twin.orders}
+        counts = book.counts
+        assert {name: counts[name] for name in twin.lots} == dict(twin.lots)
+        assert [counts[outcome.name.lower()] for outcome in Outcome] == [twin.outcomes[outcome] for outcome in Outcome]
+        assert book.accounts == accounts(twin, tick=0.5)
+
+
+def accounts(twin, tick):
+    """(lots, cash in price units, fees) of each owner of the twin; the anonymous are one."""
+    out = {}
+    for owner, lots in twin.inventory.items():
+        name, cash, fees = max(owner, ANONYMOUS), tick * twin.cash[owner], twin.fees[owner]
+        before = out.get(name, (0, 0.0, 0.0))
+        out[name] = (before[0] + lots, before[1] + cash - fees, before[2] + fees)
+    return out
 
 
 @pytest.mark.long
