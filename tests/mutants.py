@@ -1,6 +1,6 @@
 """Mutants of the matching engine: every comparison, sign, whole number and assignment changed, one at a time.
 
-    nice python -m tests.mutants [every]
+    nice python -m tests.mutants [every]        about 10 minutes
 
 Each mutant meets a few thousand messages in plain Python, in a process of its own, beside the slow twin. It is
 killed if anything differs, if it raises, or if it runs on. Those that survive are printed; docs/proof/mutants.md says
