@@ -23,7 +23,7 @@ def _sources_digest() -> str:
         if (
             b"\n@stage\n" in source
             or b"\n@formula\n" in source
-            or path.name in ("compiled.py", "scratch.py", "types.py")
+            or path.name in ("compiled.py", "scratch.py", "state.py", "types.py")
         ):
             digest.update(path.name.encode() + source)
     return digest.hexdigest()

@@ -26,6 +26,7 @@ from marketsim.ledger import (
     book_liquidation,
     book_mark,
     book_requests,
+    liquidation_at_curve,
     note_quotes,
     note_rivals,
     open_books,
@@ -66,24 +67,9 @@ def _keys(key, out, step, lo, n):
 
 @kernel
 def reset(
-    params,
-    dealers,
-    columns,
-    wanted,
-    regimes,
-    path,
-    key,
-    market,
-    dealer,
-    observation,
-    work,
-    keys,
-    seed,
-    episode,
-    first,
-    lo,
-    hi,
-):
+    params, dealers, columns, wanted, regimes, path, key, market, dealer, observation, work, keys, seed, episode, first,
+    lo, hi,
+):  # fmt: skip
     """Start an episode of markets ``lo:hi``: keys, F_0 and the steps ahead, empty books, the first observation."""
     p = params[0]
     N = dealer.shape[1]
@@ -174,27 +160,8 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
 
 @stage
 def _serve(
-    p,
-    dealers,
-    cells,
-    actions,
-    quotes,
-    slots,
-    market,
-    dealer,
-    ledger,
-    work,
-    ints,
-    key,
-    log,
-    count,
-    t,
-    r,
-    k,
-    first,
-    lo,
-    n,
-):
+    p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, key, log, count, t, r, k, first, lo, n
+):  # fmt: skip
     """Stage 5, one round: k requests, one a market, from the client's side to the books."""
     N = dealer.shape[1]
     mid = market[MID, lo : lo + n]
@@ -265,31 +232,13 @@ def _serve(
         note_rivals(cells, dealer, who, cell, work, asked, best, second, leader, k, lo)
     if log.shape[0] > 0:
         record_requests(
-            p,
-            cells,
-            log,
-            count,
-            t,
-            r,
-            who,
-            cell,
-            informed,
-            work,
-            markups,
-            asked,
-            winner,
-            best,
-            second,
-            leader,
-            first,
-            k,
-            lo,
-            N,
-        )
+            p, cells, log, count, t, r, who, cell, informed, work, markups, asked, winner, best, second, leader, first, k,
+            lo, N,
+        )  # fmt: skip
 
 
 @stage
-def _request_rounds(
+def request_rounds(
     p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys, log, count, t, first, lo, n
 ):
     """Stage 5: rounds until no market of the block has another request."""
@@ -321,6 +270,75 @@ def _request_rounds(
         r += 1
 
 
+@stage
+def begin(
+    params, dealers, cells, actions, quotes, hedges, slots, regimes, path, key, market, dealer, ledger, work, ints, keys,
+    t, lo, n,
+):  # fmt: skip
+    """Up to stage 3: the step's keys, F one step further ahead, what dealers ask for and what is approved of it."""
+    p = params[0]
+    _keys(key, keys[0], t, lo, n)
+    _keys(key, keys[1], t + p.ahead - 1, lo, n)
+    move_price(p, regimes, path, keys[1], market, t + p.ahead - 1, lo, n)
+    _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, t, lo, n)
+    for i in range(dealer.shape[1]):
+        open_books(ledger, i, lo, n)
+
+
+@stage
+def hedge_at_curve(p, market, dealer, ledger, work, lo, n):
+    """Stage 4: every dealer's hedge at the venue's curve, and what they move the mid by."""
+    N = dealer.shape[1]
+    mid, impact = market[MID, lo : lo + n], market[IMPACT, lo : lo + n]
+    total_hedge = work[at.TOTAL_HEDGE]
+    for j in range(n):
+        total_hedge[j] = 0.0
+    for i in range(N):
+        book_hedge(p, dealer, ledger, i, mid, work[at.GROUPS + at.HEDGE * N + i], total_hedge, lo, n)
+    for j in range(n):
+        impact[j] += p.impact * total_hedge[j]
+
+
+@stage
+def end(
+    p, dealers, weights, columns, wanted, market, dealer, ledger, reward, terminated, reasons_out, warnings_out,
+    observation, work, ints, t, lo, n,
+):  # fmt: skip
+    """Stages 7 and 8: everything is marked at S_{t+1}, which stands in row ``NEXT``, rewarded and shown."""
+    N = dealer.shape[1]
+    mid, after, move = market[MID, lo : lo + n], work[at.NEXT], work[at.MOVE]
+    for j in range(n):
+        move[j] = after[j] - mid[j]
+    for j in range(n):
+        mid[j] = after[j]
+    last = t + 1 == p.steps
+    for i in range(N):
+        d = dealers[i]
+        inventory = dealer[INVENTORY, i, lo : lo + n]
+        cash = dealer[CASH, i, lo : lo + n]
+        reasons, warnings = at.INTEGER_GROUPS + at.REASONS * N + i, at.INTEGER_GROUPS + at.WARNINGS * N + i
+        book_mark(dealer, ledger, i, move, ints[reasons], reasons_out, p.panels, lo, n)
+        for j in range(n):
+            warnings_out[i, lo + j] = ints[warnings, j]
+        held, loss_after = work[at.HELD], work[at.LOSS_AFTER]
+        for j in range(n):
+            held[j] = inventory[j]
+        if last and p.liquidate:
+            book_liquidation(p, dealer, ledger, i, mid, work[at.GROUPS + at.LIQUIDATION * N + i], lo, n)
+        for j in range(n):
+            loss_after[j] = -(cash[j] + inventory[j] * mid[j])
+        if d.ruin < np.inf:
+            terminate_ruined(d, dealer, terminated, i, mid, lo, n)
+        reward_stage(
+            p, d, weights[i], ledger, i, held, move, work[at.GROUPS + at.LOSS * N + i], loss_after, dealer,
+            work[at.GROUPS + at.REWARDED * N + i], t + 1, reward, lo, n,
+        )  # fmt: skip
+        skew = work[at.GROUPS + at.SKEW * N + (i if p.panels else 0)]
+        remember_dealer(market, dealer, ledger, i, t, mid, skew, lo, n)
+    remember_market(p, market, t, mid, move, lo, n)  # last: it takes the move for what dealers saw of it
+    observe(p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, t + 1, lo, n)
+
+
 @kernel
 def step(
     params, cells, dealers, weights, columns, wanted, regimes, path, slots, key, market, dealer, actions, quotes, hedges,
@@ -333,63 +351,24 @@ def step(
     of t+1, ``ledger`` (terms, N, M), ``reward`` and flags (N, M), and appends requests to ``log``.
     """
     p = params[0]
-    N = dealer.shape[1]
     for start in range(lo, hi, at.BLOCK):
         n = min(at.BLOCK, hi - start)
-        _keys(key, keys[0], t, start, n)
-        _keys(key, keys[1], t + p.ahead - 1, start, n)
-        move_price(p, regimes, path, keys[1], market, t + p.ahead - 1, start, n)
-
-        _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, dealer, work, ints, t, start, n)
-
-        mid = market[MID, start : start + n]
-        total_hedge = work[at.TOTAL_HEDGE]
-        for j in range(n):
-            total_hedge[j] = 0.0
-        for i in range(N):
-            open_books(ledger, i, start, n)
-            book_hedge(p, dealer, ledger, i, mid, work[at.GROUPS + at.HEDGE * N + i], total_hedge, start, n)
-
-        _request_rounds(
+        begin(
+            params, dealers, cells, actions, quotes, hedges, slots, regimes, path, key, market, dealer, ledger, work, ints,
+            keys, t, start, n,
+        )  # fmt: skip
+        hedge_at_curve(p, market, dealer, ledger, work, start, n)
+        request_rounds(
             p, dealers, cells, actions, quotes, slots, market, dealer, ledger, work, ints, keys, log, count, t,
             first, start, n,
         )  # fmt: skip
-
-        move = work[at.MOVE]
-        impact = market[IMPACT, start : start + n]
         price = market[AHEAD + (t + 1) % (p.ahead + 1), start : start + n]
+        impact, after = market[IMPACT, start : start + n], work[at.NEXT]
         for j in range(n):
-            impact[j] += p.impact * total_hedge[j]
-        for j in range(n):
-            move[j] = price[j] + impact[j] - mid[j]
-        for j in range(n):
-            mid[j] = price[j] + impact[j]
-
-        last = t + 1 == p.steps
-        for i in range(N):
-            d = dealers[i]
-            inventory = dealer[INVENTORY, i, start : start + n]
-            cash = dealer[CASH, i, start : start + n]
-            reasons, warnings = at.INTEGER_GROUPS + at.REASONS * N + i, at.INTEGER_GROUPS + at.WARNINGS * N + i
-            book_mark(dealer, ledger, i, move, ints[reasons], reasons_out, p.panels, start, n)
-            for j in range(n):
-                warnings_out[i, start + j] = ints[warnings, j]
-            held, loss_after = work[at.HELD], work[at.LOSS_AFTER]
-            for j in range(n):
-                held[j] = inventory[j]
-            if last and p.liquidate:
-                book_liquidation(p, dealer, ledger, i, mid, start, n)
-            for j in range(n):
-                loss_after[j] = -(cash[j] + inventory[j] * mid[j])
-            if d.ruin < np.inf:
-                terminate_ruined(d, dealer, terminated, i, mid, start, n)
-            reward_stage(
-                p, d, weights[i], ledger, i, held, move, work[at.GROUPS + at.LOSS * N + i], loss_after, dealer,
-                work[at.GROUPS + at.REWARDED * N + i], t + 1, reward, start, n,
-            )  # fmt: skip
-            skew = work[at.GROUPS + at.SKEW * N + (i if p.panels else 0)]
-            remember_dealer(market, dealer, ledger, i, t, mid, skew, start, n)
-        remember_market(p, market, t, mid, move, start, n)  # last: it takes the move for what dealers saw of it
-        observe(
-            p, dealers, columns, wanted, market, dealer, work, work.shape[0] - at.FEATURES, observation, t + 1, start, n
-        )
+            after[j] = price[j] + impact[j]
+        if p.liquidate and t + 1 == p.steps:
+            liquidation_at_curve(p, dealer, work, start, n)
+        end(
+            p, dealers, weights, columns, wanted, market, dealer, ledger, reward, terminated, reasons_out, warnings_out,
+            observation, work, ints, t, start, n,
+        )  # fmt: skip

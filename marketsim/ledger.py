@@ -5,6 +5,7 @@ Identity of every step and dealer: d(cash + q S) = spread + inventory - hedge_co
 
 import numpy as np
 
+from marketsim import scratch as at
 from marketsim.compiled import stage
 from marketsim.types import (
     ALIVE,
@@ -141,17 +142,27 @@ def book_mark(dealer, ledger, i, move, reasons, out, panels, lo, n):
 
 
 @stage
-def book_liquidation(p, dealer, ledger, i, mid, lo, n):
-    """Stage 8: what is left is traded at S_T for the venue's cost, without impact."""
+def liquidation_at_curve(p, dealer, work, lo, n):
+    """What the venue's curve costs for what every dealer is left with."""
+    N = dealer.shape[1]
+    for i in range(N):
+        inventory, cost = dealer[INVENTORY, i, lo : lo + n], work[at.GROUPS + at.LIQUIDATION * N + i]
+        half_spread, slope = p.half_spread, p.slope
+        for j in range(n):
+            cost[j] = venue_cost(half_spread, slope, inventory[j])
+
+
+@stage
+def book_liquidation(p, dealer, ledger, i, mid, cost, lo, n):
+    """Stage 8: what is left is traded at S_T for that cost and the fee, without impact."""
     inventory = dealer[INVENTORY, i, lo : lo + n]
     cash = dealer[CASH, i, lo : lo + n]
     for j in range(n):
         h = -inventory[j]
-        cost = venue_cost(p.half_spread, p.slope, h)
         fee = venue_fee(p.fee, h)
-        cash[j] -= h * mid[j] + cost + fee
+        cash[j] -= h * mid[j] + cost[j] + fee
         inventory[j] = 0.0
-        ledger[Ledger.HEDGE_COST, i, lo + j] += cost
+        ledger[Ledger.HEDGE_COST, i, lo + j] += cost[j]
         ledger[Ledger.FEES, i, lo + j] += fee
         ledger[Ledger.HEDGE, i, lo + j] += h
 
@@ -173,11 +184,11 @@ def record_requests(
 ):
     """Write down a round's requests; ``count`` runs on past the end of ``log``, so that the caller notices."""
     for a in range(k):
-        at = count[0]
+        place = count[0]
         count[0] += 1
-        if at >= log.shape[0]:
+        if place >= log.shape[0]:
             continue
-        row = log[at]
+        row = log[place]
         c = cell[a]
         i = int(winner[a])
         row.market = first + lo + who[a]

@@ -23,10 +23,17 @@ becomes a decision; r is the request number within the step.
 | OPERATOR    | 64 c + 4 a     | how long approver a takes to acknowledge | median * exp(sigma * z), z the normal quantile of u |
 | OPERATOR    | 64 c + 4 a + 1 | and then to decide                      | the same                                     |
 | OPERATOR    | 64 c + 4 a + 2 | does approver a judge rightly?          | u < accuracy                                 |
+| TRADER      | 8 k         | time to trader k's next event              | -log u / rate                                |
+| TRADER      | 8 k + 1     | what the event is                          | u * rate, laid along the rates of what it may be |
+| TRADER      | 8 k + 2     | hawkes: market or limit order, at which price | u < market_share; the rest along the band |
+| TRADER      | 8 k + 3     | lots of its order                          | geometric: 1 + floor(log u / log(1 - 1/mean)) |
+| TRADER      | 8 k + 4, 5  | the normal z of its latency                | as of PRICE; median * exp(sigma z)           |
+| TRADER      | 8 k + 6, 7  | value: the normal z of what it sees        | as of PRICE; F + noise z                     |
 
 Request numbers: at_most_one has r = 0; bernoulli visits the cells in the step's order and r counts the
 cells visited; poisson counts its points. The price model's draw for the move t -> t+1 has step t, also
-where it is made ahead of time or past the horizon. Operators: c is the number of the case in its market, and the
+where it is made ahead of time or past the horizon. Traders are counted from 0 without the dealers, and the step of a
+trader's draws is the number of its own event: of event 0 only the time to event 1 is drawn. Operators: c is the number of the case in its market, and the
 step the one at which it was last asked.
 """
 
@@ -37,8 +44,8 @@ from numba.extending import intrinsic
 
 from marketsim.compiled import formula, kernel
 
-PRICE, START, ARRIVAL, CLIENT, PANEL, RESERVATION, CHOICE, TIE, POLICY, OPERATOR = (
-    np.uint64(s << 32) for s in range(1, 11)
+PRICE, START, ARRIVAL, CLIENT, PANEL, RESERVATION, CHOICE, TIE, POLICY, OPERATOR, TRADER = (
+    np.uint64(s << 32) for s in range(1, 12)
 )
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -102,3 +109,10 @@ def draws(seed, episode, first_market, stream, step, index, out):
         key = step_key(market_key(seed, episode, first_market + m), step)
         for k in range(out.shape[1]):
             out[m, k] = uniform(key, stream, index + k)
+
+
+@kernel
+def market_keys(seed, episode, first_market, out):
+    """Fill ``out`` (markets,) with the market keys of an episode."""
+    for m in range(out.shape[0]):
+        out[m] = market_key(seed, episode, first_market + m)

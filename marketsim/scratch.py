@@ -26,9 +26,14 @@ BLOCK = 1024  # markets a stage handles at once: large enough that rounds of few
     VALUE,
     REFERENCE,  # markup of the request's cell
     DESK,  # the desk's inventory
+    NEXT,  # S_{t+1}
     GROUPS,
-) = range(21)
-MARKUP, CAN, WEIGHT, QUOTING, LIMIT, LARGEST_BID, LARGEST_ASK, HEDGE, ASKED, SKEW, LOSS, REWARDED, AFTER = range(13)
+) = range(22)
+(
+    *(MARKUP, CAN, WEIGHT, QUOTING, LIMIT, LARGEST_BID, LARGEST_ASK, HEDGE, ASKED, SKEW, LOSS, REWARDED),
+    LIQUIDATION,  # what it costs to trade the inventory at the end, fees not counted
+    AFTER,
+) = range(14)
 # Rows of integers, then groups of one row a dealer. FIRED: the bits of a block's orders together, in its first entry.
 WHO, CELL, INFORMED, COLUMN, INTEGER_GROUPS = range(5)
 REASONS, WARNINGS, ORDERS, FIRED, INTEGERS_AFTER = range(5)
