@@ -251,6 +251,21 @@ def show(
 
 
 @app.command()
+def feed(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="LOBSTER, hftbacktest or CSV; or a folder of two.")],
+    book: Annotated[Path | None, typer.Option(metavar="FILE", help="LOBSTER's book file, to check against.")] = None,
+    tick: Annotated[float | None, typer.Option(help="Price units of a tick; found where not given.")] = None,
+    lot: Annotated[float | None, typer.Option(help="Size units of a lot; found where not given.")] = None,
+    json: Json = False,
+) -> None:
+    """Say what a file of limit-order data holds, and whether the matching engine follows it."""
+    from experiments.feed import feed, lines
+
+    found = feed(file, book, tick, lot)
+    _print_json(found) if json else print("\n".join(lines(found)))
+
+
+@app.command()
 def bench(
     which: Annotated[str, typer.Argument(metavar="[engine|train|start|audit|drift]")] = "engine", json: Json = False
 ) -> None:

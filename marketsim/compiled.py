@@ -39,6 +39,10 @@ formula = njit(inline="always", **_OPTIONS)
 # read from memory: so gather first, into a row, and write one row a loop.
 stage = njit(**_OPTIONS)
 
+# A stage that LLVM puts where it is called, for work done millions of times a second on many arrays: handing on six of
+# them costs 10 ns a call. Not for loops that should vectorise, nor for many places: each is compiled anew.
+inlined = njit(forceinline=True, **_OPTIONS)
+
 
 def kernel(function):
     """Compile an entry point, cached on disk under that stamp and one of the file it stands in."""

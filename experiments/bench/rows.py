@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-LESS_IS_BETTER = ("s", "ms", "us", "ns", "steps late", "x optimum", "% of the time")  # units
+LESS_IS_BETTER = ("s", "ms", "us", "ns", "MB", "steps late", "x optimum", "% of the time")  # units
 
 
 @dataclass(frozen=True)

@@ -26,87 +26,78 @@ def occupy(head, levels, price):
 
 
 @formula
-def vacate(head, levels, price):
-    """A level is empty."""
+def vacate(head, levels, price, empty):
+    """A level is empty, if ``empty`` is 1, and is as it was, if 0: a branch here would be a coin's."""
     place = price & (levels.shape[0] - 1)
     word = place >> 6
-    left = head[WORDS + _words_of_words(levels) + word] & ~(1 << (place & 63))
+    left = head[WORDS + _words_of_words(levels) + word] & ~(empty << (place & 63))
     head[WORDS + _words_of_words(levels) + word] = left
     if left == 0:
         head[WORDS + (word >> 6)] &= ~(1 << (word & 63))
 
 
+@formula
+def best(side):
+    """The row of the best price of a side."""
+    return BEST_BID if side > 0 else BEST_ASK
+
+
+@formula
+def _onwards(side, place):
+    """The bits of a word from a place on, in the direction that leads away from the touch: down for bids."""
+    return ~(-2 << (place & 63)) if side > 0 else -1 << (place & 63)
+
+
+@formula
+def _first(side, word):
+    """The first bit that one meets in that direction."""
+    return highest_one(word) if side > 0 else lowest_one(word)
+
+
 @stage
-def _down(head, levels, price):
-    """The first price at or below this one whose place is not empty, at most a circle away; NO_BID if all are."""
+def _seek(head, levels, side, price):
+    """The first price from this one on, away from the touch, whose place is not empty; beyond all if every one is."""
     mask = levels.shape[0] - 1
     count = _words_of_words(levels)
     place = price & mask
     word = place >> 6
-    bits = head[WORDS + count + word] & ~(-2 << (place & 63))
+    bits = head[WORDS + count + word] & _onwards(side, place)
     if bits == 0:
         group = word >> 6
-        words = head[WORDS + group] & ~(-1 << (word & 63))
+        words = head[WORDS + group] & _onwards(side, word) & ~(1 << (word & 63))
         tried = 0
         while words == 0 and tried < count:
-            group = group - 1 if group > 0 else count - 1
+            group = (group - side) & (count - 1)
             words = head[WORDS + group]
             tried += 1
         if words == 0:
-            return NO_BID
-        word = (group << 6) | highest_one(words)
+            return -side * NO_ASK
+        word = (group << 6) | _first(side, words)
         bits = head[WORDS + count + word]
-    return price - ((price - ((word << 6) | highest_one(bits))) & mask)
-
-
-@stage
-def _up(head, levels, price):
-    """The first price at or above this one whose place is not empty, at most a circle away; NO_ASK if all are."""
-    mask = levels.shape[0] - 1
-    count = _words_of_words(levels)
-    place = price & mask
-    word = place >> 6
-    bits = head[WORDS + count + word] & (-1 << (place & 63))
-    if bits == 0:
-        group = word >> 6
-        words = head[WORDS + group] & (-2 << (word & 63))
-        tried = 0
-        while words == 0 and tried < count:
-            group = group + 1 if group < count - 1 else 0
-            words = head[WORDS + group]
-            tried += 1
-        if words == 0:
-            return NO_ASK
-        word = (group << 6) | lowest_one(words)
-        bits = head[WORDS + count + word]
-    return price + ((((word << 6) | lowest_one(bits)) - price) & mask)
+    found = (word << 6) | _first(side, bits)
+    return price - side * ((side * (price - found)) & mask)
 
 
 @stage
 def next_level(head, levels, side, price):
     """The next price on a side with orders, further from the touch than ``price``; NO_BID or NO_ASK if there is none."""
-    if side > 0:
-        start = min(price - 1, head[BEST_BID])
-        if start >= head[LOW]:
-            found = _down(head, levels, start)
-            if found >= head[LOW]:
-                return found
-        return NO_BID
-    start = max(price + 1, head[BEST_ASK])
-    if start <= head[HIGH]:
-        found = _up(head, levels, start)
-        if found <= head[HIGH]:
+    touch = head[best(side)]
+    start = price - side if side * (touch - price) >= 0 else touch
+    end = head[LOW] if side > 0 else head[HIGH]
+    if side * (start - end) >= 0:
+        found = _seek(head, levels, side, start)
+        if side * (found - end) >= 0:
             return found
-    return NO_ASK
+    return -side * NO_ASK
 
 
 @stage
 def stretch(head, levels, price):
-    """The lowest and the highest price with orders, and this one: exact where it matters, which is at the ladder's end."""
+    """The lowest and the highest price of those that rest and this one: exact, where LOW and HIGH may be too wide."""
     low, high = head[LOW], head[HIGH]
     if low <= high:
-        low = _up(head, levels, low)
-        high = _down(head, levels, high)
+        low = _seek(head, levels, -1, low)
+        high = _seek(head, levels, 1, high)
     return min(low, price), max(high, price)
 
 
@@ -122,9 +113,9 @@ def lots_at(head, levels, price):
 def depth(head, levels, side, ticks):
     """Lots of a side at most so many ticks from its best price, the best included: 0 ticks are the best price alone."""
     lots = 0
-    best = head[BEST_BID] if side > 0 else head[BEST_ASK]
-    price = best
-    while NO_BID < price < NO_ASK and side * (best - price) <= ticks:
+    touch = head[best(side)]
+    price = touch
+    while NO_BID < price < NO_ASK and side * (touch - price) <= ticks:
         lots += levels[price & (levels.shape[0] - 1)].lots
         price = next_level(head, levels, side, price)
     return lots

@@ -5,7 +5,7 @@ text serves both sides: ``side * (a - b) > 0`` reads "a is better than b, for an
 """
 
 from marketsim.book.index import add, remove, slot_of
-from marketsim.book.ladder import next_level, occupy, stretch, vacate
+from marketsim.book.ladder import best, next_level, occupy, stretch, vacate
 from marketsim.book.state import (
     BEST_ASK,
     BEST_BID,
@@ -28,7 +28,7 @@ from marketsim.book.state import (
     TRADES,
     USED,
 )
-from marketsim.compiled import formula, kernel, stage
+from marketsim.compiled import formula, inlined, kernel, stage
 from marketsim.types import MAX_LOTS, MAX_TICKS, Message, Outcome, SelfTrade, TimeInForce
 
 # plain numbers, so that an outcome is one in compiled code
@@ -79,7 +79,7 @@ def clear(head, levels, orders, index):
     index[:] = 0
 
 
-@stage
+@inlined
 def enter(head, levels, orders, index, desks, trades, kind, side, price, size, order, owner, tif):
     """One message; its ``Outcome``. Trades are written from row ``head[TRADES]``; it is for the caller that there is room.
 
@@ -142,7 +142,7 @@ def _check(head, levels, orders, desks, slot, kind, side, price, size, order, ow
             return BAD_ORDER
         if slot != 0:
             return DUPLICATE_ORDER
-        if tif == POST_ONLY and side * (price - head[_other_best(side)]) >= 0:
+        if tif == POST_ONLY and side * (price - head[best(-side)]) >= 0:
             return WOULD_CROSS
         if tif == FOK:
             limit = side * NO_LIMIT if kind == MARKET else price
@@ -173,17 +173,6 @@ def _check(head, levels, orders, desks, slot, kind, side, price, size, order, ow
 
 
 @formula
-def _best(side):
-    """The row of the best price of a side."""
-    return BEST_BID if side > 0 else BEST_ASK
-
-
-@formula
-def _other_best(side):
-    return BEST_ASK if side > 0 else BEST_BID
-
-
-@formula
 def _off_ladder(head, levels, price):
     """Whether this price and those that rest span more than the ladder."""
     off = max(head[HIGH], price) - min(head[LOW], price) >= head[MAX_SPAN]
@@ -210,10 +199,10 @@ def _would_fill(head, levels, orders, desks, side, limit, size, owner):
     """Whether all lots of an order would trade at once: judged with self-trade prevention, as it would act."""
     policy = head[SELF_TRADE] if owner >= 0 else ALLOW
     desk = _desk(desks, owner)
-    best = head[_other_best(side)]
+    price = head[best(-side)]
     left = size
-    while left > 0 and side * (limit - best) >= 0:
-        level = levels[best & (levels.shape[0] - 1)]
+    while left > 0 and side * (limit - price) >= 0:
+        level = levels[price & (levels.shape[0] - 1)]
         if policy == ALLOW:
             left -= level.lots
         else:
@@ -224,7 +213,7 @@ def _would_fill(head, levels, orders, desks, side, limit, size, owner):
                 elif policy != CANCEL_RESTING:
                     return False
                 slot = orders[slot].next
-        best = next_level(head, levels, -side, best)
+        price = next_level(head, levels, -side, price)
     return left <= 0
 
 
@@ -233,7 +222,7 @@ def _trade(head, levels, orders, index, desks, trades, side, limit, size, order,
     """Trade with the other side as far as the limit reaches; the lots that are left and not cancelled."""
     policy = head[SELF_TRADE] if owner >= 0 else ALLOW
     desk = _desk(desks, owner)
-    other_best = _other_best(side)
+    other_best = best(-side)
     left = size
     while left > 0 and side * (limit - head[other_best]) >= 0:
         level = levels[head[other_best] & (levels.shape[0] - 1)]
@@ -300,12 +289,11 @@ def _rest(head, levels, orders, index, side, price, size, order, owner):
         low, high = stretch(head, levels, price)
     head[LOW], head[HIGH] = low, high
     occupy(head, levels, price)
-    best = _best(side)
-    if side * (price - head[best]) > 0:
-        head[best] = price
+    touch = head[best(side)]
+    head[best(side)] = price if side * (price - touch) > 0 else touch
 
 
-@stage
+@inlined
 def _leave(head, levels, orders, index, slot):
     """A resting order leaves the book, from wherever it stands in its queue."""
     mine = orders[slot]
@@ -324,7 +312,7 @@ def _leave(head, levels, orders, index, slot):
     mine.next = head[FREE]
     head[FREE] = slot
 
-    if level.first == 0:
-        vacate(head, levels, price)
-        if price == head[_best(side)]:
-            head[_best(side)] = next_level(head, levels, side, price)
+    empty = 1 if level.first == 0 else 0
+    vacate(head, levels, price, empty)
+    if empty & (price == head[best(side)]):
+        head[best(side)] = next_level(head, levels, side, price)
