@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marketsim.book import play
-from marketsim.compiled import stage
+from marketsim.compiled import formula, stage
 from marketsim.traders.state import FLOW
 from marketsim.types import AHEAD, IMPACT, MID, RECENT
 
@@ -33,7 +33,7 @@ class Books(NamedTuple):
     flow: np.ndarray
 
 
-@stage
+@formula
 def send(p, d, market, dealer, ledger, b, t, m, kind, side, price, size, order, owner, tif):
     """A dealer's message at step t, to the book of market m; see ``play.send``."""
     return play.send(
