@@ -107,13 +107,13 @@ class BookMarkets:
         return values
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """All that changes, as copies of plain arrays."""
-        return {name: getattr(self, name).copy() for name in _STATE}
+        """All that changes, as copies of plain arrays: records as their bytes, (M, bytes)."""
+        return {name: _plain(getattr(self, name)).copy() for name in _STATE}
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
         """The markets as they were."""
         for name in _STATE:
-            getattr(self, name)[:] = snapshot[name]
+            _plain(getattr(self, name))[:] = snapshot[name]
 
     def counts(self, market: int = 0) -> dict[str, int]:
         """Since reset: ``events`` of traders, ``requests`` that came to the book and, of those, how many by outcome
@@ -145,6 +145,11 @@ _STATE = (
     *("head", "levels", "orders", "index", "clock", "agents", "tree", "own", "flight", "prints", "quotes"),
     *("dealer", "ledger", "key"),
 )
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The array, or a view of the bytes of its records, which a checkpoint can hold."""
+    return array if array.dtype.names is None else array.view(np.uint8).reshape(len(array), -1)
 
 
 def simulate(
