@@ -101,7 +101,7 @@ class BookMarkets:
 
     def _values(self, values: np.ndarray) -> np.ndarray:
         """F as the kernels take it. ValueError where it is no price of the book."""
-        values = np.ascontiguousarray(values, float)
+        values = np.array(values, float, order="C")  # a copy: numba has another type for arrays that are read-only
         if not (np.abs(values) < 0.5 * self.book.tick * MAX_TICKS).all():
             raise ValueError(f"a value must be a number below {0.5 * self.book.tick * MAX_TICKS:g} in size: 2^39 ticks")
         return values

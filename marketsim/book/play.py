@@ -6,6 +6,8 @@ dealers, from 0, and then the traders.
 
 import math
 
+import numpy as np
+
 from marketsim.book.index import find
 from marketsim.book.matching import clear, enter
 from marketsim.book.record import record
@@ -36,11 +38,16 @@ def deliver(
     time, kind, side, price, size, order, owner, tif,
 ):  # fmt: skip
     """A message enters the book, at ``time``; what it trades is settled and recorded. Its outcome."""
+    kind, side, tif = (
+        np.int64(kind),
+        np.int64(side),
+        np.int64(tif),
+    )  # of one type everywhere: ``enter`` is compiled once
     if kind == AMEND:
         slot = find(orders, index, order)
-        side = orders[slot].side if slot >= 0 else 0
+        side = np.int64(orders[slot].side) if slot >= 0 else 0
     head[TRADES] = 0
-    outcome = enter(head, levels, orders, index, desks, trades, kind, side, price, size, order, owner, tif)
+    outcome = enter(head, levels, orders, index, desks, trades, kind, side, price, size, order, np.int64(owner), tif)
     clock[REQUESTS] += 1
     bid, ask = head[BEST_BID], head[BEST_ASK]
     clock[LAST_BID] = bid if bid > NO_BID else clock[LAST_BID]
@@ -129,12 +136,13 @@ def _open(
     ask = int(math.floor(value / book.tick)) + 1
     clock[LAST_BID], clock[LAST_ASK], clock[MID] = bid, ask, bid + ask
     head[TRADES] = 0
+    limit, nobody, gtc = np.int64(LIMIT), np.int64(ANONYMOUS), np.int64(GTC)  # a literal would be another ``enter``
     for k in range(2 * book.opening_levels):
         side = 1 - 2 * (k & 1)
         price = bid - (k >> 1) if side > 0 else ask + (k >> 1)
         enter(
-            head, levels, orders, index, desks, trades, LIMIT, side, price, book.opening_lots, OPENING_IDS + k, ANONYMOUS,
-            GTC,
+            head, levels, orders, index, desks, trades, limit, side, price, book.opening_lots, OPENING_IDS + k, nobody,
+            gtc,
         )  # fmt: skip
     dealers = dealer.shape[1]
     start = -book.warm_up
@@ -156,7 +164,7 @@ def _open(
     clock[EVENTS] = clock[REQUESTS] = 0
     if quotes.shape[0] > 0:
         head[TRADES] = 0
-        record(head, levels, trades, clock, prints, quotes, 0.0, 0)
+        record(head, levels, trades, clock, prints, quotes, 0.0, np.int64(0))
 
 
 @stage
