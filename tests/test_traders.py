@@ -126,6 +126,11 @@ def test_a_limit_order_beyond_those_a_trader_keeps_in_mind_is_held_back():
     assert m.head[0, LIVE] <= 2 * BOOK.opening.levels + 5
 
 
+def test_traders_who_would_keep_more_in_mind_than_fits_into_memory_are_refused():
+    with pytest.raises(ValueError, match="a higher cancel_rate"):
+        BookMarkets(BOOK, population(ZERO_INTELLIGENCE | {"cancel_rate": 1e-7, "count": 100}))
+
+
 def test_simulate_is_a_market_alone_whatever_the_length_of_its_log():
     tape = simulate(BOOK, population(*MIXED), values(1)[:, 0], STEPS, 1.0, seed=5, episode=2)
     m = played(MIXED)
