@@ -1,8 +1,11 @@
 """The market around a book: what does not change it, and the laws that its traders obey."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from marketsim.book.config import Book
 from marketsim.book.market import BookMarkets, simulate
@@ -178,6 +181,18 @@ def test_values_that_are_no_prices_are_refused(value):
 def test_a_block_that_makes_no_sense_is_refused(block, wrong):
     with pytest.raises(ValidationError, match=wrong):
         population(block)
+
+
+def test_the_examples_of_the_page_run():
+    page = (Path(__file__).parent.parent / "docs" / "traders.md").read_text()
+    tree = YAML(typ="safe").load(page.split("```yaml")[1].split("```")[0])["market"]
+    m = BookMarkets(Book.model_validate(tree["book"]), population(*tree["traders"]))
+    m.reset(100.0)
+    m.play(np.full((11, 1), 100.0), 1.0)
+    assert m.counts()["requests"] > 100
+    names: dict = {}
+    exec(page.split("```python")[1].split("```")[0], names)
+    assert len(names["tape"].prints) > 1000
 
 
 def test_two_blocks_of_one_name_are_refused():
