@@ -17,6 +17,7 @@ from marketsim.traders import state
 from marketsim.types import LEDGER, MAX_TICKS, MESSAGE, NET, TRADE, Message, Outcome, SelfTrade, TimeInForce
 
 _open_books, _play_books = Direct(open_books), Direct(play_books)
+MAX_IN_MIND = 2**28  # orders: 2 GB
 
 
 class BookMarkets:
@@ -30,6 +31,11 @@ class BookMarkets:
         self.book, self.traders, self.dealers, self.markets = book, tuple(traders), dealers, markets
         self.blocks = block_table(self.traders)
         self.roster, own = roster_table(self.traders, self.blocks, dealers)
+        if own * markets > MAX_IN_MIND:
+            raise ValueError(
+                f"the traders of {markets} markets would keep {own * markets} orders in mind, at most {MAX_IN_MIND} are "
+                "allowed: a higher cancel_rate makes them fewer"
+            )
         self.parameters = book_table(book)
         owners = len(self.roster)
         self.desks = np.full(max(1, owners), -1, np.int32)
@@ -101,7 +107,7 @@ class BookMarkets:
 
     def _values(self, values: np.ndarray) -> np.ndarray:
         """F as the kernels take it. ValueError where it is no price of the book."""
-        values = np.ascontiguousarray(values, float)
+        values = np.array(values, float, order="C")  # a copy: numba has another type for arrays that are read-only
         if not (np.abs(values) < 0.5 * self.book.tick * MAX_TICKS).all():
             raise ValueError(f"a value must be a number below {0.5 * self.book.tick * MAX_TICKS:g} in size: 2^39 ticks")
         return values
