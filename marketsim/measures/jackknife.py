@@ -36,9 +36,7 @@ def jackknife(
         if G < 2:
             return Measured(float(statistic(rows)) if n > 1 else np.nan, np.nan, np.nan, n)
         edges = np.linspace(0, n, G + 1).astype(int)
-        without = [
-            statistic(np.concatenate([rows[:a], rows[b:]])) for a, b in zip(edges[:-1], edges[1:], strict=True)
-        ]
+        without = [statistic(np.concatenate([rows[:a], rows[b:]])) for a, b in zip(edges[:-1], edges[1:], strict=True)]
         value = float(statistic(rows))
     half = stdtrit(G - 1, (1 + CONFIDENCE) / 2) * np.sqrt((G - 1) * np.var(without))
     return Measured(value, float(value - half), float(value + half), n)
@@ -50,7 +48,7 @@ def jackknife(
 def correlation(rows: np.ndarray) -> float:
     """Of the two columns of ``rows`` (n, 2)."""
     x, y = (rows - rows.mean(axis=0)).T
-    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 
 
 def ahead_correlation(x: np.ndarray, y: np.ndarray, first: int, last: int) -> Measured:
