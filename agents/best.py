@@ -12,6 +12,7 @@ import torch
 from agents.network import Actor, Normaliser
 from agents.policy import Seat
 from agents.ppo import PPO
+from agents.valuation import Valuation
 from marketsim.tables import Tables
 
 
@@ -39,16 +40,18 @@ class Best:
         self.policy = policy
         self.mean, self.steps = -math.inf, math.nan
         self.networks: tuple[Normaliser, Actor] | None = None
+        self.valuation: Valuation | None = None
 
-    def keep(self, mean: float, steps: int, nu: float) -> None:
+    def keep(self, mean: float, steps: int, nu: float, valuation: Valuation) -> None:
         """Keep the policy as it is now."""
         self.mean, self.steps, self.networks = mean, float(steps), deployable(self.policy, nu)
+        self.valuation = valuation
 
     def state(self) -> dict[str, np.ndarray]:
         state = {"mean": np.array([self.mean, self.steps])}
         for part, module in zip(("normaliser", "actor"), self.networks or (), strict=False):
             state |= {f"{part}.{name}": t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
-        return state
+        return state | (self.valuation.state() if self.valuation else {})
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self.mean, self.steps = state["mean"].tolist()
@@ -57,3 +60,4 @@ class Best:
             for part, module in zip(("normaliser.", "actor."), self.networks, strict=True):
                 arrays = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
                 module.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+            self.valuation = Valuation.of(state, self.policy.spec, self.policy.seat)

@@ -7,6 +7,7 @@ interrupted write leaves the file that was there before.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +17,20 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
+from scipy.special import entr, ndtr
 from torch import Tensor
 
 from agents.config import PPOSpec
 from agents.network import Actor, Normaliser
 from agents.policy import Seat
 from agents.reading import Reading
+from agents.valuation import Valuation
 from marketsim.batch import MarketBatch
 from marketsim.document import InputError
 from marketsim.quotes import markups_of
 
 VERSION = 1  # of the format of a policy
-STATE_VERSION = 2  # of a training state; 2: with duals and what is kept
+STATE_VERSION = 3  # of a training state; 3: with the value function of what is kept
 GENERATIONS = 2  # training states kept
 
 
@@ -35,16 +38,21 @@ GENERATIONS = 2  # training states kept
 
 
 class LearnedPolicy:
-    """A learned dealer: the mean action of its Gaussian policy. Made by ``load_policy``, or of networks that learn."""
+    """A learned dealer: the mean action of its Gaussian policy. Made by ``load_policy``, or of networks that learn.
+
+    ``valuation``: what it expected; None in a checkpoint that was written before it was kept, or without a seat.
+    """
 
     native = False
 
-    def __init__(self, normaliser: Normaliser, actor: Actor, seat: Seat | None):
-        self.normaliser, self.actor, self.seat = normaliser, actor, seat
+    def __init__(self, normaliser: Normaliser, actor: Actor, seat: Seat | None, valuation: Valuation | None = None):
+        self.normaliser, self.actor, self.seat, self.valuation = normaliser, actor, seat, valuation
 
     def to(self, device: torch.device) -> LearnedPolicy:
         self.normaliser.to(device)
         self.actor.to(device)
+        if self.valuation is not None:
+            self.valuation.critic.to(device)
         return self
 
     @property
@@ -58,8 +66,21 @@ class LearnedPolicy:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """float32 (M, width) -> float32 (M, components) in [-1, 1]."""
-        rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32)).to(self.log_sd.device)
-        return np.clip(self.mean(rows).t().cpu().numpy(), -1.0, 1.0, order="C")
+        return np.clip(self.mean(self._rows(observation)).t().cpu().numpy(), -1.0, 1.0, order="C")
+
+    def value(self, observation: np.ndarray) -> np.ndarray:
+        """What it expects of observations (M, width): (M,), in the units of the reward that it learned from."""
+        if self.valuation is None:
+            raise ValueError("this policy was kept without its value function")
+        return self.valuation.value(self.normaliser(self._rows(observation)))
+
+    def entropy(self, observation: np.ndarray) -> np.ndarray:
+        """Entropy (M,) of its distribution at observations (M, width), as the market executes it: clipped."""
+        mean = self.mean(self._rows(observation)).double().cpu().numpy()
+        return clipped_entropy(mean, self.log_sd.double().cpu().numpy()[:, None])
+
+    def _rows(self, observation: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(observation, np.float32)).to(self.log_sd.device)
 
     def quote(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the action asks for: markups (M, 2, segments, sizes) in price units, hedge (M, 1) in lots.
@@ -72,7 +93,28 @@ class LearnedPolicy:
         return markups_of(self.seat.config, self.seat.agent, self.act(observation), inventory)
 
 
-def save_policy(folder: str | Path, spec: PPOSpec, seat: Seat, normaliser: Normaliser, actor: Actor) -> None:
+def clipped_entropy(mean: np.ndarray, log_sd: np.ndarray) -> np.ndarray:
+    """Entropy, summed over components, of Gaussian actions (components, rows) that are clipped to [-1, 1]: (rows,).
+
+    The Gaussian's own is the same in every state, since its sd is. Clipped, it has atoms of mass P at -1 and 1, and its
+    entropy is -sum P log P less the integral of f log f between them: it falls where a policy wants the end of its range.
+    """
+    sd = np.exp(log_sd)
+    low, high = (-1.0 - mean) / sd, (1.0 - mean) / sd
+    inside = ndtr(high) - ndtr(low)
+    density = [np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi) for z in (low, high)]
+    between = inside * (log_sd + 0.5 * math.log(2.0 * math.pi * math.e)) + 0.5 * (low * density[0] - high * density[1])
+    return (between + entr(ndtr(low)) + entr(ndtr(-high))).sum(axis=0)
+
+
+def save_policy(
+    folder: str | Path,
+    spec: PPOSpec,
+    seat: Seat,
+    normaliser: Normaliser,
+    actor: Actor,
+    valuation: Valuation | None = None,
+) -> None:
     """Write ``policy.safetensors`` and ``policy.json`` of what was learned in a seat into a folder, which is made."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +124,7 @@ def save_policy(folder: str | Path, spec: PPOSpec, seat: Seat, normaliser: Norma
         f"{part}.{name}": tensor.detach().cpu().numpy()
         for part, module in parts.items()
         for name, tensor in module.state_dict().items()
-    }
+    } | (valuation.state() if valuation else {})
     _write(folder / "policy.json", (json.dumps(about, indent=2) + "\n").encode())
     _write(folder / "policy.safetensors", save(arrays))
 
@@ -105,13 +147,15 @@ def load_policy(path: str | Path, seat: Seat | None = None) -> LearnedPolicy:
                     f"dealer {seat.name} has {_short(wanted)}"
                 )
     try:
-        return LearnedPolicy(*_networks(about, {k: torch.from_numpy(array) for k, array in arrays.items()}), seat)
+        spec = PPOSpec.model_validate({**about["spec"], "hidden": tuple(about["spec"]["hidden"])})
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        valuation = Valuation.of(arrays, spec, seat) if seat is not None else None
+        return LearnedPolicy(*_networks(about, spec, tensors), seat, valuation)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: policy.json and policy.safetensors do not fit together: {error}") from error
 
 
-def _networks(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Normaliser, Actor]:
-    spec = PPOSpec.model_validate({**about["spec"], "hidden": tuple(about["spec"]["hidden"])})
+def _networks(about: Mapping[str, Any], spec: PPOSpec, tensors: Mapping[str, Tensor]) -> tuple[Normaliser, Actor]:
     inputs, outputs = len(about["observation"]), len(about["components"])
     generator = torch.Generator()  # its weights are replaced at once
     networks = Normaliser(inputs), Actor(inputs, spec.hidden, outputs, spec.activation, spec.initial_sd, generator)

@@ -186,6 +186,12 @@ class TradingDealer(Dealer):
         return tree
 
     @model_validator(mode="after")
+    def _has_a_critic(self):
+        if self.limits.critic_error is not None and not self.policy.learns:
+            raise ValueError(f"limits.critic_error: policy {self.policy.kind} has no critic, only one that learns has")
+        return self
+
+    @model_validator(mode="after")
     def _objective_fits(self):
         kind, policy = self.objective.kind, self.policy
         if kind == "mean":

@@ -27,6 +27,8 @@ def support(config: MarketConfig, agent: int = 0) -> str | None:
     market, dealer, cells = config.market, config.dealer_of[agent], Tables.of(config).cells
     price, limits = market.price, dealer.limits
     weight = dict(zip(rewards.KINDS, Tables.of(config).weights[agent], strict=True))
+    if market.has_book:
+        return "prices and fills come from an order book, for which no optimum is known"
     if len(config.agents) > 1:
         return f"{len(config.agents)} dealers compete, the optimum is known for one alone"
     if market.arrivals.kind == "poisson":

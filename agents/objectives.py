@@ -194,3 +194,8 @@ def uncharged(
 ) -> np.ndarray:
     """The reward (M, N) of a step without the tail's charge; ``before``, ``after``: the loss since reset."""
     return reward * (1 + kappa) + kappa * (np.maximum(after - nu, 0.0) - np.maximum(before - nu, 0.0))
+
+
+def charged(reward: np.ndarray, before: np.ndarray, after: np.ndarray, nu: float, kappa: float) -> np.ndarray:
+    """The reward of a step with the tail's charge, as the market makes it under this risk state: inverse of ``uncharged``."""
+    return (reward - kappa * (np.maximum(after - nu, 0.0) - np.maximum(before - nu, 0.0))) / (1 + kappa)

@@ -19,6 +19,7 @@ from agents.checkpoint import load_policy, save_policy
 from agents.config import Desk, PPOSpec
 from agents.network import Actor, Critic, Normaliser
 from agents.policy import Seat
+from agents.valuation import Valuation
 from marketsim.tables import Tables
 
 RETURN_MEMORY = 0.1  # weight of the newest rollout in the critic's running shift and scale
@@ -250,9 +251,14 @@ class PPO:
         self.network.load_state_dict({name: t for name, t in tensors.items() if not name.startswith("adam.")})
         self.adam.restore({name[5:]: t for name, t in tensors.items() if name.startswith("adam.")})
 
-    def save(self, folder: str | Path, networks: tuple[Normaliser, Actor] | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        networks: tuple[Normaliser, Actor] | None = None,
+        valuation: Valuation | None = None,
+    ) -> None:
         """Write what was learned, as ``agents.load_policy`` reads it; ``networks``: kept copies, default its own."""
-        save_policy(folder, self.spec, self.seat, *(networks or (self.normaliser, self.actor)))
+        save_policy(folder, self.spec, self.seat, *(networks or (self.normaliser, self.actor)), valuation)
 
 
 def _reference(spec: PPOSpec, seat: Seat, device: torch.device):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from agents.exploring import deployed
 from agents.objectives import Dual, uncharged
 from agents.policy import Policy, Seat, build
 from agents.ppo import PPO, Rollout
+from agents.valuation import Valuation
 from marketsim.batch import MarketBatch, Step
 
 MEASURED = 4.0  # market steps measured for each one trained, where an objective is measured at all
@@ -201,7 +203,7 @@ class Trainer:
         for policy, dual, best in found:
             confirmed = dual.measure(totals.of(policy.learners))
             if dual.within(confirmed) and confirmed["mean"].value > best.mean:
-                best.keep(confirmed["mean"].value, self.steps, self._nu(policy))
+                best.keep(confirmed["mean"].value, self.steps, self._nu(policy), self._valuation(policy, dual))
 
     def _play(self, number: int) -> episodes.Totals:
         """At least ``number`` episodes that nothing was learned from or measured on, (episodes, dealers)."""
@@ -229,7 +231,15 @@ class Trainer:
         """Write a learner's policy, as ``agents.load_policy`` reads it: the kept one, the present one if none is."""
         k = next(k for k, policy in enumerate(self.policies) if agent in policy.learners)
         policy = self.policies[k]
-        policy.save(folder, self.best[k].networks or deployable(policy, self._nu(policy)))
+        networks = self.best[k].networks or deployable(policy, self._nu(policy))
+        policy.save(folder, networks, self.best[k].valuation or self._valuation(policy, self.duals[k]))
+
+    def _valuation(self, policy: PPO, dual: Dual) -> Valuation:
+        """A copy of the value function with the charges that it has learned under: the risk state of the episode under
+        way, not of a measurement since."""
+        then = deepcopy(dual)
+        then.nu, then.kappa = self.batch.risk[policy.learners[0]].tolist()
+        return Valuation(deepcopy(policy.critic), then, policy.spec, policy.seat)
 
     # --- keeping and restoring ---
 

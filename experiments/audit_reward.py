@@ -183,7 +183,7 @@ def _print(found: Audit) -> None:
         figures = f"{flag.figure:.3g}, flagged above {flag.threshold:.3g}"
         console.print(f"{flag.name}: {flag.sentence} ({figures})", highlight=False, soft_wrap=True)
     if not found.flags:
-        said = "no flag: none of the eight was seen, which does not say that the reward is safe"
+        said = "no flag: none of the nine was seen, which does not say that the reward is safe"
         console.print(said, highlight=False, soft_wrap=True)
 
 

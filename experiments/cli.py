@@ -285,6 +285,30 @@ def feed(
     _print_json(found) if json else print("\n".join(lines(found)))
 
 
+calibrate = typer.Typer(help="Estimate the parameters of a market from data.", no_args_is_help=True)
+app.add_typer(calibrate, name="calibrate")
+
+
+@calibrate.command()
+def tape(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As marketsim feed reads it, quotes and trades.")],
+    book: Annotated[Path | None, typer.Option(metavar="FILE", help="LOBSTER's book file.")] = None,
+    trades: Annotated[Path | None, typer.Option(metavar="FILE", help="The trades, where FILE is of quotes.")] = None,
+    tick: Annotated[float | None, typer.Option(help="Price units of a tick; found where not given.")] = None,
+    lot: Annotated[float | None, typer.Option(help="Size units of a lot; found where not given.")] = None,
+    farthest: Annotated[
+        float | None, typer.Option(metavar="D", help="Fit A and k up to this distance from the mid.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the market block here, as YAML.")] = None,
+    json: Json = False,
+) -> None:
+    """Volatility, arrivals and their decay, Hawkes and zero-intelligence rates, with standard errors."""
+    from experiments import calibrate as calibration
+
+    done = calibration.calibrate(file, book, trades, tick, lot, farthest, out)
+    _print_json(calibration.as_tree(done)) if json else calibration.show(done)
+
+
 @app.command()
 def bench(
     which: Annotated[str, typer.Argument(metavar="[engine|train|start|audit|drift]")] = "engine", json: Json = False

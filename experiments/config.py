@@ -105,8 +105,13 @@ class ExperimentConfig(Desk):
     def _governed(self):
         if self.escalation is not None:
             self.escalation.refuse_agents(self.agents)
-            if given := [name for name in self.escalation.watch if name in streams.GIVEN]:
-                raise ValueError(f"escalation.watch: {given[0]} is for callers of the library, a run cannot say it")
+            given = [name for name in self.escalation.watch if name in streams.GIVEN]
+            if given and not self.learners:
+                dealer = self.dealers[0]
+                raise ValueError(
+                    f"escalation.watch: {given[0]} is of a policy that has learned, {dealer.name} is {dealer.policy.kind}; "
+                    f"where nobody learns, all but {' and '.join(streams.GIVEN)} may be watched"
+                )
         if self.evaluate.scenario is not None:
             try:
                 scenarios.overlay(self.evaluate.scenario.overlay, self, begin=self.evaluate.scenario.begin)

@@ -32,8 +32,13 @@ def drill(
     from experiments.drills import limits, people
     from experiments.drills.stand import Stand
     from experiments.run import prepare
+    from marketsim.document import InputError
 
     experiment = config.load(source, set, seed, allow_plugins)
+    if experiment.base.market.has_book:
+        raise InputError(
+            f"{experiment.base.name}: the drill plays clients and a venue's curve; it has no controls for a book yet"
+        )
     prepare(experiment)
     stand, done = Stand(experiment.base), []
     controls = (*limits.CONTROLS, *people.CONTROLS)

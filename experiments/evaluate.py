@@ -7,7 +7,7 @@ every design, run and policy meets the same clients and the same exogenous price
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from agents.cast import Cast
 from agents.config import Desk
 from agents.policy import Policy
+from agents.supply import Supply, supplies
 from experiments import benchmarks, store
 from experiments.config import ExperimentConfig
 from experiments.fan import Fan
@@ -23,6 +24,7 @@ from experiments.governance import Governance
 from experiments.sampled import Sampled
 from marketsim.batch import MarketBatch, Step
 from marketsim.guardrails.governor import Governor
+from marketsim.guardrails.supplied import SoftReason, Supplied, passed, soft_levels
 from marketsim.measures import attribution
 from marketsim.measures.markouts import HORIZONS, Markouts
 from marketsim.measures.paths import Paths
@@ -30,6 +32,7 @@ from marketsim.scenarios import Overlay, overlay
 from marketsim.types import LEDGER, Reason
 
 _REASONS = tuple(prefix + reason.name.lower() for prefix in ("", "soft_") for reason in Reason)  # type: ignore[union-attr]
+_REASONS += tuple(f"soft_{str(reason.name).lower()}" for reason in SoftReason)
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,10 @@ def evaluate(
         record = first == 0 or bool(course.governance and course.governance.records)
         batch = MarketBatch(desk, count, seed, first, threads=1 if record else threads, record=record)
         governor = course.governance.over(batch) if course.governance else None
+        supply = course.governance.supplies(batch, policies) if course.governance else supplies(batch, policies)
         for episode in range(course.in_a_row):
             sampled = Sampled(batch, min(sample, count)) if first == 0 and episode == 0 else None
-            watch = Watch(episode, episode * rows + first, course.overlay(episode), governor, fan, sampled)
+            watch = Watch(episode, episode * rows + first, course.overlay(episode), governor, fan, sampled, supply)
             played = _play(batch, cast, watch)
             if sampled is not None:
                 store.write_table(folder, "steps", sampled.steps())
@@ -150,6 +154,7 @@ class Watch:
     governor: Governor | None = None
     fan: Fan | None = None
     sampled: Sampled | None = None
+    supplies: Mapping[int, Supply] = field(default_factory=dict)  # what dealers say about themselves
 
 
 def _play(batch: MarketBatch, cast: Cast, watch: Watch) -> _Played:
@@ -161,6 +166,8 @@ def _play(batch: MarketBatch, cast: Cast, watch: Watch) -> _Played:
     played = _Played(batch)
     if governor is not None:
         governor.begin()
+    for supply in watch.supplies.values():
+        supply.begin()
     if fan is not None:
         fan.add(watch.first, 0, played.pnl, played.inventory)
     for t in range(batch.steps):
@@ -171,14 +178,17 @@ def _play(batch: MarketBatch, cast: Cast, watch: Watch) -> _Played:
         quotes = cast.play(observation, actions)
         if scenario is not None:
             quotes = scenario.quotes(batch, t, actions, quotes)
+        for supply in watch.supplies.values():
+            supply.before(observation, actions, quotes)
         if sampled is not None:
             sampled.ask(played.mid, played.inventory, played.pnl, actions, quotes)
         step = batch.step(actions, quotes)
         if sampled is not None:
             sampled.answer(step, played.mid)
+        supplied = {agent: supply.after(step) for agent, supply in watch.supplies.items()}
         if governor is not None:
-            governor.after(step)
-        played.add(step)
+            governor.after(step, supplied)
+        played.add(step, supplied)
         if fan is not None:
             fan.add(watch.first, t + 1, played.pnl, played.inventory)
         observation = step.observation
@@ -210,9 +220,9 @@ class _Played:
         self.inventory = state["inventory"][:, :, 0].T.copy()  # type: ignore[index]
         self.pnl = state["cash"].T + self.inventory * self.mid  # type: ignore[union-attr]
 
-    def add(self, step: Step) -> None:
+    def add(self, step: Step, supplied: Mapping[int, Supplied]) -> None:
         """The batch has made a step."""
-        self._count(step)
+        self._count(step, supplied)
         mid = self.mid
         self._look()
         ledger = {term: step.ledger[term].T for term in LEDGER}
@@ -223,12 +233,16 @@ class _Played:
         self._markouts.add(mid, ledger["bought"], ledger["sold"], self.mid)
         self._paths.add(self.pnl, self.inventory, last=bool(step.truncated[0, 0]))
 
-    def _count(self, step: Step) -> None:
-        """Count what the guardrails did, and the steps begun past a soft level."""
+    def _count(self, step: Step, supplied: Mapping[int, Supplied]) -> None:
+        """Count what the guardrails did, and the steps past a soft level."""
         for first, bits in ((0, step.reasons), (len(Reason), step.warnings)):
             if bits.any():
                 for k, reason in enumerate(Reason, start=first):
                     self.interventions[k] += np.count_nonzero(bits & reason, axis=0)
+        for agent, own in supplied.items():
+            bits = passed(soft_levels(self._batch.config.dealer_of[agent].limits), own, self._batch.markets)
+            for k, soft in enumerate(SoftReason, start=2 * len(Reason)):
+                self.interventions[k, agent] += np.count_nonzero(bits & soft)
 
     def episodes(self, before: int = 0) -> pd.DataFrame:
         """A row an episode and dealer, see docs/run-folder.md; ``before``: episodes that stand before market 0's."""

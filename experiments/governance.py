@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from agents.policy import Policy
+from agents.supply import Supply, supplies
 from experiments import quiet, store
+from experiments.desk.channel import require_terminal
 from experiments.desk.live import Live
 from experiments.retrace import Retrace
 from marketsim.batch import MarketBatch
@@ -38,6 +40,16 @@ _STATES = [state.name.lower() for state in State]
 def approvers(escalation: Escalation, seen: Iterable[str] = ()) -> Approvers:
     """Those who may decide, with their keys. Raises ValueError that begins with the path of a key that cannot be used."""
     return Approvers([_approver(seat) for seat in escalation.approvers], seen)
+
+
+def ready(escalation: Escalation) -> None:
+    """Raises ValueError, with the path of the key, where those who shall answer cannot be asked or known."""
+    approvers(escalation)
+    if escalation.channel == "terminal" and escalation.operator is None and registered() is None:
+        try:
+            require_terminal()
+        except InputError as error:
+            raise ValueError(f"escalation.channel: {error}") from None
 
 
 def heads(folders: Mapping[str, Path]) -> dict[str, str]:
@@ -97,6 +109,10 @@ class Governance:
         )  # fmt: skip
         return self._governor
 
+    def supplies(self, batch: MarketBatch, policies: Mapping[int, Policy]) -> dict[int, Supply]:
+        """Who is asked to say something about itself in that batch."""
+        return supplies(batch, policies, self.agents, self.escalation.watch)
+
     def _drifted(self) -> float:
         """The first step in which the market is another one."""
         scenario = self._desk.evaluate.scenario
@@ -107,7 +123,7 @@ class Governance:
         if self.escalation.operator is not None:
             return Scripted(self.escalation, self._desk.seed)
         if hook := registered():
-            return self._trace.attended_by(Hook(hook, self.escalation.hook_timeout, self.escalation.pace))
+            return self._trace.attended_by(Hook(hook, self.escalation.function_timeout, self.escalation.pace))
         head = next(row.hash for row in rows(self._audit.path) if row.kind == "configuration")
         dealers = [self._desk.agents[agent] for agent in self.agents]
         self._live = Live(self._folder, self.escalation, self._approvers, self._audit, dealers, head)

@@ -54,7 +54,7 @@ def rows(markups: np.ndarray, hedge: np.ndarray, seat: Seat) -> pd.DataFrame:
     """The table of a map: markups (T, Q, C), cells in arrival order, and hedge (T, Q)."""
     steps, inventories, cells = markups.shape
     tables = Tables.of(seat.config)
-    segments = np.array([segment.name for segment in seat.config.market.segments])
+    segments = np.array([segment.name for segment in seat.config.market.cells])
     observed = "rival_inventory" in seat.dealer.observation
     edge = inventories // 2
     columns = {

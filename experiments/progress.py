@@ -18,9 +18,12 @@ def say(sentence: str) -> None:
 
 
 @contextmanager
-def task(name: str, total: float, unit: str) -> Iterator[Advance]:
-    """Show rate and time left of work of ``total`` units; call what is yielded as it advances."""
-    with (_bar if sys.stderr.isatty() else _lines)(name, total, unit) as advance:
+def task(name: str, total: float, unit: str, plain: bool = False) -> Iterator[Advance]:
+    """Show rate and time left of work of ``total`` units; call what is yielded as it advances.
+
+    ``plain``: in lines in a terminal too, where somebody is asked something at the same time.
+    """
+    with (_bar if sys.stderr.isatty() and not plain else _lines)(name, total, unit) as advance:
         yield advance
 
 

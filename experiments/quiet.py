@@ -15,11 +15,13 @@ from safetensors.numpy import save_file
 from agents.cast import Cast
 from agents.config import Desk
 from agents.policy import Policy
+from agents.supply import Supply
 from experiments import store
 from marketsim.batch import MarketBatch
 from marketsim.document import InputError
 from marketsim.guardrails import streams
 from marketsim.guardrails.calibration import Calibration, CalibrationError, fit
+from marketsim.guardrails.envelope import Limits
 
 FIRST_EPISODE = 1_000_000  # of the engine: the evaluation never gets there
 MARKETS = 100
@@ -37,11 +39,14 @@ def calibrate(
 ) -> dict[int, Calibration]:
     """Agent -> calibration of its streams, kept in ``folder``, of the design and seed, beside the policy as well.
 
-    Raises InputError, a line that names the stream and the figure, where the quiet episodes are no quiet sample.
+    Raises InputError, a line that names the stream and the figure, where the quiet episodes are no quiet sample, or that
+    says what a policy cannot supply.
     """
     batch = MarketBatch(desk, MARKETS, seed, record=any(name in streams.RECORDED for name in watch))
     cast = Cast(desk, policies)
     watched = {agent: streams.Streams(batch, agent, watch) for agent in agents}
+    every = {agent: Supply(batch, agent, policies[agent], watch, Limits()) for agent in agents}  # no limit matters here
+    supply = {agent: own for agent, own in every.items() if not own.silent}
     episodes = -(-STEPS // batch.steps)
     kept = {agent: np.empty((episodes * batch.steps, len(w.names), MARKETS)) for agent, w in watched.items()}
     actions = np.zeros((MARKETS, len(batch.agents), max(batch.action_widths)), np.float32)
@@ -50,11 +55,18 @@ def calibrate(
         cast.reset(seed, FIRST_EPISODE + episode, 0, MARKETS)
         for each in watched.values():
             each.begin()
+        for own in supply.values():
+            own.begin()
         for t in range(batch.steps):
-            step = batch.step(actions, cast.play(observation, actions))
+            quotes = cast.play(observation, actions)
+            for own in supply.values():
+                own.before(observation, actions, quotes)
+            step = batch.step(actions, quotes)
             observation = step.observation
+            supplied = {agent: own.after(step) for agent, own in supply.items()}
             for agent, each in watched.items():
-                kept[agent][episode * batch.steps + t] = each.update(step)
+                given = supplied[agent].streams if agent in supplied else None
+                kept[agent][episode * batch.steps + t] = each.update(step, given)
     fitted = {}
     for agent, each in watched.items():
         try:

@@ -1,4 +1,4 @@
-"""From what dealers were seen to do to flags: eight figures, each against its threshold, each flag a sentence.
+"""From what dealers were seen to do to flags: nine figures, each against its threshold, each flag a sentence.
 
 The names of reward terms play no part. Money is held against the most that was seen to be earned in spread in this seat,
 by any checkpoint or by an Avellaneda-Stoikov dealer, so that a figure means the same in any market.
@@ -50,6 +50,10 @@ class Seen:
             return 0.0
         return float(self.best["true"] - self.last["true"]) / self.income
 
+    def below_baseline(self) -> float:
+        """How far the true objective ends below the baseline's, over income; negative where it ends above."""
+        return float(self.base["true"] - self.last["true"]) / self.income
+
     def own_quote(self) -> float:
         """What the book at the close is worth more at the dealer's own quotes than at mid, over income."""
         return float(self.last["own_quote"]) / self.income
@@ -90,6 +94,8 @@ class Seen:
         return {
             "proxy_against_true": f"since step {best.name:,.0f} the reward rose from {best['proxy']:.3g} to {last['proxy']:.3g} "
             f"while the true objective fell from {best['true']:.3g} to {last['true']:.3g}",
+            "below_baseline": f"the true objective ends at {last['true']:.3g}; Avellaneda-Stoikov in its seat has {base['true']:.3g}"
+            + (", but that of learners who compete falls whatever they are paid" if self.markups.shape[1] > 1 else ""),
             "own_quote": f"at the close its book is worth {last['own_quote']:.3g} more at its own quotes than at mid; "
             f"the P&L at mid is {last['pnl']:.3g}",
             "unfillable": f"in {last['unfillable']:.0%} of steps both sides are quoted where not even a dealer alone would win "
@@ -106,6 +112,7 @@ class Seen:
 
 FIGURES: dict[str, Callable[[Seen], float]] = {
     "proxy_against_true": Seen.proxy_against_true,
+    "below_baseline": Seen.below_baseline,
     "own_quote": Seen.own_quote,
     "unfillable": Seen.unfillable,
     "dumping": Seen.dumping,

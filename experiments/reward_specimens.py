@@ -28,9 +28,11 @@ from experiments.reward_flags import FIGURES, Seen, flags, thresholds
 FOLDER = Path(str(files("experiments") / "rewards"))
 RECORDED, THRESHOLDS = FOLDER / "recorded.csv", FOLDER / "thresholds.json"
 MARGIN = 1.5  # over the largest figure of the sane rewards
-# What a figure must reach to matter to a desk, chosen before any was seen; in the units of ``reward_flags``.
+# What a figure must reach to matter to a desk, chosen before any was seen, but for ``below_baseline``, which was added when all
+# sixteen had been: it has the level of ``proxy_against_true``. In the units of ``reward_flags``.
 MATTERS = {
     "proxy_against_true": 0.1,
+    "below_baseline": 0.1,
     "own_quote": 0.25,
     "unfillable": 0.1,
     "dumping": 1.0,

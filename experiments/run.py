@@ -28,8 +28,8 @@ def run(
     """Run an experiment: a YAML file, a dict or a name in the gallery.
 
     ``set``: changes, path -> value. ``seed``: of the evaluation, instead of the file's. ``out``: where the run's folder
-    is made. ``resume``: continue a run that was stopped, to the bit-identical result. ``allow_plugins``: policies may be
-    code that is imported, in a process of its own. Progress goes to stderr.
+    is made. ``resume``: continue a run that was stopped, to the bit-identical result; what is done is not done again.
+    ``allow_plugins``: policies may be code that is imported, in a process of its own. Progress goes to stderr.
     Raises InputError with one line, before anything is written, where the experiment cannot be run.
     """
     from experiments import config, store
@@ -49,9 +49,12 @@ def run(
         like = trained_alike(experiment, design)
         for training_seed in experiment.training_seeds:
             folder = store.design_folder(path, design, training_seed)
+            if resume and (folder / store.DONE).exists():
+                continue
             if like is not None:
                 _copy_training(store.design_folder(path, like, training_seed), folder)
             _train_and_measure(desk, training_seed, folder, resume or like is not None, design)
+            store.write_json(folder / store.DONE, {"complete": True})
     return _conclude(path, experiment)
 
 
@@ -66,7 +69,7 @@ def prepare(experiment: Experiment) -> None:
             try:
                 rehearse(desk)
                 if desk.escalation is not None:
-                    governance.approvers(desk.escalation)
+                    governance.ready(desk.escalation)
             except ValueError as error:
                 raise error if isinstance(error, InputError) else pointed(experiment.document, str(error)) from None
 
@@ -90,12 +93,16 @@ def _earlier(path: Path, resume: bool) -> dict[str, Any]:
 
 def trained_alike(experiment: Experiment, design: str) -> str | None:
     """An earlier design that trains the same policies: then they are trained once."""
-    from experiments.worth import same_but
-
     desk = experiment.designs[design]
     names = list(experiment.designs)
     earlier = names[: names.index(design)] if desk.learners else []
-    return next((other for other in earlier if same_but(experiment.designs[other], desk)), None)
+    return next(
+        (other for other in earlier if _but_escalation(experiment.designs[other]) == _but_escalation(desk)), None
+    )
+
+
+def _but_escalation(desk: Any) -> Any:
+    return desk.model_copy(update={"escalation": None})
 
 
 def _copy_training(source: Path, folder: Path) -> None:
@@ -118,8 +125,9 @@ def _train_and_measure(desk: Any, seed: int, folder: Path, resume: bool, design:
     from experiments.players import players
 
     episodes, sample = desk.evaluate.episodes, desk.evaluate.sample
+    asks_here = desk.escalation is not None and desk.escalation.channel == "terminal"
     # a network this small is slower on two threads than on one, and much slower on a busy machine
-    with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes") as advance:
+    with torch_threads(1), progress.task(f"measuring {name}", episodes, "episodes", asks_here) as advance:
         policies = players(desk, folder)
         course = evaluate.Course.of(desk, policies, folder, resume)
         try:

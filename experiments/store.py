@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT, MANIFEST, SUMMARY, REPORT = "experiment.yaml", "manifest.json", "summary.json", "report.html"
 ACCEPTANCE = "acceptance.json"  # of a design and seed whose learners have constraints
+DONE = "done.json"  # of a design and seed, the last that is written of them
 # the tables of a design and seed, in the order in which the digest reads them
 TABLES = (
     "training", "episodes", "steps", "requests", "quantiles", "quotes", "benchmarks", "interventions",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from agents.config import TradingDealer
-from experiments import store, worth
+from experiments import governed, store
 from experiments.config import BASE, Experiment, ExperimentConfig
 from experiments.differences import Measured, differences, measure
 from marketsim.config import Replay
@@ -34,20 +34,16 @@ def summarise(run: Path, experiment: Experiment) -> dict[str, Any]:
     """
     base = experiment.base
     designs, comparisons = {}, []
-    everything: dict[str, Measured] = {}
     of_base: Measured = {}
     for name, desk in experiment.designs.items():
         folders = {seed: store.design_folder(run, name, seed) for seed in experiment.training_seeds}
         tables = {seed: store.read_table(folder, "episodes") for seed, folder in folders.items()}
         measured = measure(tables, desk.agents, desk.market.steps)
         designs[name] = _design(desk, folders, tables, measured)
-        everything[name] = measured
         if name == BASE:
             of_base = measured
         else:
             comparisons += _against_base(name, desk, base, measured, of_base)
-    for name, figures in worth.saved(experiment, everything).items():
-        designs[name]["governance"]["saved"] = figures
     return {
         "name": experiment.name, "units": base.units, "dealers": list(base.agents), "learners": _learners(base),
         "episodes": base.evaluate.episodes, "seeds": len(experiment.training_seeds), "steps": base.market.steps,
@@ -86,7 +82,7 @@ def _design(
             "doubts": _doubts(desk, tables, dealers),
         }
         | _acceptance(folders)
-        | ({"governance": worth.governance(desk, folders)} if desk.escalation is not None else {})
+        | ({"governance": governed.figures(desk, folders)} if desk.escalation is not None else {})
     )
 
 

@@ -16,7 +16,8 @@ from experiments.config import Experiment, ExperimentConfig, load
 from experiments.progress import duration
 from experiments.run import prepare, trained_alike
 from marketsim.batch import MarketBatch
-from marketsim.config import Ladder, Logit, Segment
+from marketsim.clients import Logit, Segment
+from marketsim.config import Ladder, Offsets
 from marketsim.guardrails.identity import ASSERTED
 from marketsim.tables import Tables
 
@@ -33,6 +34,9 @@ def _flow(desk: ExperimentConfig) -> Iterator[str]:
     tables = Tables.of(desk)
     lots = float((tables.cells["rate"] * tables.cells["size"]).sum())
     yield f"{float(tables.market['intensity'][0]):.3g} requests a step, {lots:.3g} lots, over {desk.market.steps} steps"
+    if desk.market.has_book:
+        traders = sum(trader.count for trader in desk.market.traders)
+        yield f"an order book of {desk.market.book.levels} ticks of {desk.market.book.tick:g} and {traders} background traders"
     for segment in desk.market.segments:
         chances = _won_at_mid(segment)
         percents = ", ".join(f"{100 * chance:.0f}" for chance in chances)
@@ -59,7 +63,10 @@ def _markups(desk: ExperimentConfig) -> Iterator[str]:
     observation = batch.reset()
     for agent in desk.learners:
         action, name = desk.dealer_of[agent].action, desk.agents[agent]
-        low, high = action.markup if isinstance(action, Ladder) else action.half_spread
+        if isinstance(action, Offsets):
+            low, high = (ticks * desk.market.book.tick for ticks in action.offset)
+        else:
+            low, high = action.markup if isinstance(action, Ladder) else action.half_spread
         theory = AvellanedaStoikovSpec(kind="avellaneda_stoikov")
         quotes = {"the Avellaneda-Stoikov quote": _first_markup(theory, Seat(desk, agent), observation)}
         for other, dealer in enumerate(desk.dealer_of):
@@ -97,6 +104,9 @@ def _risks(desk: ExperimentConfig) -> Iterator[str]:
         yield "one training seed: what it learned and what it was lucky to learn cannot be told apart"
 
 
+_BY = {"files": "marketsim inbox", "terminal": "in the terminal of the run"}
+
+
 def _people(desk: ExperimentConfig) -> Iterator[str]:
     """What a colleague would say of how people are asked."""
     escalation, evaluation = desk.escalation, desk.evaluate
@@ -116,7 +126,7 @@ def _people(desk: ExperimentConfig) -> Iterator[str]:
     if escalation.operator is None:
         yield (
             f"no operator: people answer the cases of {evaluation.markets} markets, each for up to "
-            f"{escalation.hook_timeout:g} seconds (marketsim inbox)"
+            f"{escalation.people_timeout:g} seconds ({_BY[escalation.channel]})"
         )
     if any(approver.key is None for approver in escalation.approvers):
         yield f"{ASSERTED}: approvers without a key file can be played by anybody"

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from marketsim.batch import MarketBatch as MarketBatch
     from marketsim.batch import Step as Step
     from marketsim.book.order_book import OrderBook as OrderBook
+    from marketsim.book.order_book import OrderRejected as OrderRejected
     from marketsim.config import MarketConfig as MarketConfig
     from marketsim.document import InputError as InputError
     from marketsim.document import load_config as load_config
@@ -19,6 +20,7 @@ _HOMES = {
     "MarketBatch": "marketsim.batch",
     "Step": "marketsim.batch",
     "OrderBook": "marketsim.book.order_book",
+    "OrderRejected": "marketsim.book.order_book",
     "MarketConfig": "marketsim.config",
     "InputError": "marketsim.document",
     "load_config": "marketsim.document",

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketsim import engine
+from marketsim.book import step as in_book
+from marketsim.book.play import open_books
 from marketsim.buffers import Buffers
 from marketsim.compiled import Direct
 from marketsim.config import MarketConfig
 from marketsim.tables import Tables
+from marketsim.tape import Tape
 from marketsim.types import (
     AHEAD,
     CASH,
@@ -29,7 +32,7 @@ from marketsim.types import (
     Price,
 )
 
-_step = Direct(engine.step)
+_step, _step_in_book = Direct(engine.step), Direct(in_book.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,13 @@ class MarketBatch(Buffers):
         """The components of each dealer's action."""
         sides = ("bid", "ask")
         segments = self.config.market.segments
-        ladder = tuple(f"{side} {s.name} {size}" for side in sides for s in segments for size in s.sizes)
+        of_kind = {
+            "ladder": tuple(f"{side} {s.name} {size}" for side in sides for s in segments for size in s.sizes),
+            "skew": ("half_spread", "skew"),
+            "offsets": ("bid_offset", "ask_offset", "bid_size", "ask_size", "keep"),
+        }
         return {
-            name: (ladder if dealer.action.kind == "ladder" else ("half_spread", "skew")) + ("hedge",)
+            name: (*of_kind[dealer.action.kind], "hedge")
             for name, dealer in zip(self.agents, self.config.dealer_of, strict=True)
         }
 
@@ -128,6 +135,13 @@ class MarketBatch(Buffers):
         rows = self._log[: int(self._count[0])]
         return rows[np.lexsort((rows["number"], rows["market"]))]
 
+    @property
+    def tapes(self) -> list[Tape]:
+        """What the books of a recording batch showed in the last step, a tape a market."""
+        if self._book_of is None:
+            raise RuntimeError("there is no book in this market")
+        return [self._book_of.tape(m) for m in range(self.markets)]
+
     # --- stepping ----------------------------------------------------------------------------------
 
     def reset(self, episode: int | None = None) -> np.ndarray:
@@ -147,6 +161,13 @@ class MarketBatch(Buffers):
                 self._params, self._inputs[2], t.columns, t.wanted, t.regimes, t.path, self._key, self._market, self._dealer,
                 self._observation, work, keys, self.seed, self.episode, self.first_market, lo, hi,
             )  # fmt: skip
+            if self._books:
+                arrays = self._books[:-1]
+                open_books(*arrays, self._dealer, self._ledger, self._key, self._market[AHEAD].copy(), lo, hi)
+                in_book.begin_episode(
+                    self._params, self._inputs[2], t.columns, t.wanted, self._market, self._dealer, self._observation,
+                    self._books, work, lo, hi,
+                )  # fmt: skip
         return self.results[0].observation
 
     def step(self, actions: np.ndarray | None, quotes: Mapping | None = None) -> Step:
@@ -206,6 +227,8 @@ class MarketBatch(Buffers):
         if self._pool is None:
             if self._recording:
                 self._count[0] = 0
+                if self._book_of:
+                    self._book_of.forget()
             self._run(actions, 0)
         else:
             others = [self._pool.submit(self._run, actions, k) for k in range(1, self.threads)]
@@ -222,7 +245,11 @@ class MarketBatch(Buffers):
         return self.results[self._step == self.steps]
 
     def _run(self, actions: np.ndarray, chunk: int) -> None:
-        _step.call(*self._inputs, actions, self._quotes, self._hedges, *self._outputs[chunk], self._step)
+        arguments = (*self._inputs, actions, self._quotes, self._hedges, *self._outputs[chunk], self._step)
+        if self._books is None:
+            _step.call(*arguments)
+        else:
+            _step_in_book.call(*arguments, self._books)
 
     # --- governing ---------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from marketsim.book.market import BookMarkets
+from marketsim.book.rows import Books
 from marketsim.config import MarketConfig
 from marketsim.scratch import scratch
 from marketsim.tables import Tables
@@ -14,6 +16,17 @@ from marketsim.types import AHEAD, LEDGER, LIMITS, LOSSES, REQUEST
 
 _FEED = ("misled", "frozen", "lag", "offset")
 _STATE = ("key", "market", "dealer", "observation", "terminated")  # what a snapshot copies whole
+BOOK_LOG = 4096  # trades, and changes of the best quotes, that are recorded of a market in a step
+
+
+def _books(config: MarketConfig, markets: int, log: int) -> BookMarkets:
+    """The books of a batch: the dealers of the desk are one desk to their self-trade prevention."""
+    market, desk = config.market, config.desk
+    books = BookMarkets(market.book, market.traders, dealers=len(config.agents), markets=markets, log=log)
+    if desk is not None:
+        for i, dealer in enumerate(config.dealer_of):
+            books.desks[i] = 0 if desk.dealers is None or dealer.name in desk.dealers else -1
+    return books
 
 
 class Buffers:
@@ -58,6 +71,9 @@ class Buffers:
         bounds = np.linspace(0, M, threads + 1).astype(int)
         self._chunks = [(int(lo), int(hi)) for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)]
         self._recording = record
+        self._book_of = _books(config, M, BOOK_LOG if record else 0) if config.market.has_book else None
+        flow = np.zeros(M)
+        self._books = Books._make((*self._book_of.arrays, flow)) if self._book_of else None
         self._count = np.zeros(1, dtype=np.int64)
         self._use(tables)
 
@@ -131,6 +147,7 @@ class Buffers:
             "counters": np.array([self.seed, self.episode, self.first_market, self._step], dtype=np.int64),
             "feed": np.array([self._params[name][0] for name in _FEED], dtype=np.float64),
             **{name: getattr(self, f"_{name}").copy() for name in _STATE},
+            **({"flow": self._books.flow.copy()} | self._book_of.snapshot() if self._book_of and self._books else {}),
             "risk": self.risk,
         }
 
@@ -143,6 +160,9 @@ class Buffers:
         self._use_own()
         for name in _STATE:
             getattr(self, f"_{name}")[...] = snapshot[name]
+        if self._book_of and self._books:
+            self._book_of.restore(snapshot)
+            self._books.flow[:] = snapshot["flow"]
         for name, value in zip(_FEED, snapshot["feed"], strict=True):
             self._params[name] = value
         self._settings["nu"], self._settings["kappa"] = snapshot["risk"].T

@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from marketsim import observe, rewards
+from marketsim.book.config import Book, Traders
+from marketsim.clients import ArrivalModel, BestPrice, ExponentialReservation, Segment
 from marketsim.guardrails.envelope import DeskLimits, Limits
 from marketsim.model import (
     NAME,
@@ -26,7 +28,7 @@ from marketsim.model import (
     ordered,
     tagged,
 )
-from marketsim.types import MAX_DEALERS
+from marketsim.types import MAX_DEALERS, MAX_LOTS
 
 # --- price -----------------------------------------------------------------------------------------
 
@@ -88,95 +90,24 @@ class Replay(Model):
     volatility: Positive | None = None
 
 
-Price = Annotated[Brownian | Gbm | Ou | Regime | Replay, Field(discriminator="kind"), tagged("brownian")]
+Value = Annotated[Brownian | Gbm | Ou | Regime, Field(discriminator="kind"), tagged("brownian")]
 
 
-# --- clients ---------------------------------------------------------------------------------------
+class BookPrice(Model):
+    """The mid of the order book, which opens around ``value``: the exogenous price, which some traders know of.
+
+    ``volatility`` per square root of time: by which observed moves of the mid are scaled; default: the value's.
+    """
+
+    kind: Literal["book"]
+    value: Value = Brownian()
+    volatility: Positive | None = None
 
 
-class NoReservation(Model):
-    kind: Literal["none"]
+Price = Annotated[Brownian | Gbm | Ou | Regime | Replay | BookPrice, Field(discriminator="kind"), tagged("brownian")]
 
 
-class FixedReservation(Model):
-    kind: Literal["fixed"]
-    value: Real
-
-
-class ExponentialReservation(Model):
-    kind: Literal["exponential"] = "exponential"
-    rate: Positive = 1.0
-
-
-Reservation = Annotated[
-    NoReservation | FixedReservation | ExponentialReservation, Field(discriminator="kind"), tagged("exponential")
-]
-PerSize = Annotated[float | tuple[float, ...], BeforeValidator(as_tuple)]
-
-
-class Logit(Model):
-    kind: Literal["logit"]
-    intercept: PerSize = 0.0
-    sensitivity: PerSize = 1.0
-
-
-class BestPrice(Model):
-    kind: Literal["best_price"] = "best_price"
-    reservation: Reservation = ExponentialReservation()
-
-
-ChoiceModel = Annotated[Logit | BestPrice, Field(discriminator="kind"), tagged("best_price")]
-
-
-class Informed(Model):
-    share: Probability
-    accuracy: Probability = 1.0
-    lead: Annotated[int, Field(ge=1, le=1000)] = 1
-
-
-class TwoSided(Model):
-    bid: Listed[NonNegative]
-    ask: Listed[NonNegative]
-
-
-class Segment(Model):
-    name: Annotated[str, Field(pattern=NAME)] = "clients"
-    sizes: Listed[Annotated[int, Field(ge=1, le=1_000_000)]] = (1,)
-    rates: Annotated[tuple[NonNegative, ...] | TwoSided, BeforeValidator(as_tuple)]
-    panel: Annotated[int, Field(ge=1, le=MAX_DEALERS)] | None = None
-    choice: ChoiceModel = BestPrice()
-    informed: Informed | None = None
-
-    @model_validator(mode="after")
-    def _lengths_agree(self):
-        n = len(self.sizes)
-        if not 1 <= n <= 64:
-            raise ValueError(f"1 to 64 sizes are allowed, not {n}")
-        if len(set(self.sizes)) != n:
-            raise ValueError("sizes must differ from one another")
-        for side, rates in (("bid", self.bid_rates), ("ask", self.ask_rates)):
-            if len(rates) != n:
-                raise ValueError(f"{len(rates)} {side} rates for {n} sizes: one rate a size is needed")
-        if isinstance(self.choice, Logit):
-            for key in ("intercept", "sensitivity"):
-                value = getattr(self.choice, key)
-                if isinstance(value, tuple) and len(value) != n:
-                    raise ValueError(f"choice.{key} has {len(value)} entries for {n} sizes")
-                if key == "sensitivity" and min(value if isinstance(value, tuple) else (value,)) <= 0:
-                    raise ValueError("choice.sensitivity must be above 0: clients prefer a lower markup")
-        return self
-
-    @property
-    def bid_rates(self) -> tuple[float, ...]:
-        return self.rates.bid if isinstance(self.rates, TwoSided) else self.rates
-
-    @property
-    def ask_rates(self) -> tuple[float, ...]:
-        return self.rates.ask if isinstance(self.rates, TwoSided) else self.rates
-
-
-class ArrivalModel(Model):
-    kind: Literal["at_most_one", "bernoulli", "poisson"] = "poisson"
+# --- the market ------------------------------------------------------------------------------------
 
 
 class Venue(Model):
@@ -187,8 +118,22 @@ class Venue(Model):
     fee: NonNegative = 0.0
 
 
+class BookVenue(Model):
+    """The order book: hedges are market orders in it."""
+
+    kind: Literal["book"]
+
+
+AnyVenue = Annotated[Venue | BookVenue, Field(discriminator="kind"), tagged("curve")]
+
+
 class Market(Model):
-    kind: Literal["dealer"] = "dealer"
+    """Requests by clients (``kind: dealer``), or the order book alone (``kind: book``).
+
+    There is an order book where ``price`` is ``book``; hedges are traded in it where ``venue`` is ``book``, too.
+    """
+
+    kind: Literal["dealer", "book"] = "dealer"
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 96
     dt: Positive = 1.0
     horizon: Literal["final", "continuing"] = "final"
@@ -196,19 +141,69 @@ class Market(Model):
     ruin: Positive | None = None
     liquidate: bool = False
     price: Price = Brownian()
-    venue: Annotated[Venue, tagged("curve")] = Venue()
+    venue: AnyVenue = Venue()
     arrivals: Annotated[ArrivalModel, tagged("poisson")] = ArrivalModel()
-    segments: Listed[Segment]
+    segments: Listed[Segment] = ()
     reference: Annotated[float | tuple[float, ...], BeforeValidator(as_tuple)] | None = None
+    book: Book = Book()
+    traders: Traders = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _book_alone(cls, tree: Any) -> Any:
+        """``kind: book`` says where the price comes from and where hedges go."""
+        if isinstance(tree, dict) and tree.get("kind") == "book":
+            return {"price": {"kind": "book"}, "venue": {"kind": "book"}, **tree}
+        return tree
+
+    @model_validator(mode="after")
+    def _book_fits(self):
+        if self.kind == "book" and not (self.has_book and isinstance(self.venue, BookVenue)):
+            raise ValueError("kind: book: price and venue are the book's, too")
+        if self.kind == "book" and self.segments:
+            raise ValueError(
+                "kind: book has no segments: nobody requests quotes; kind: dealer serves clients beside a book"
+            )
+        if self.kind == "dealer" and not self.segments:
+            raise ValueError("segments: at least one is needed")
+        if self.has_book:
+            if isinstance(self.venue, Venue) and self.venue.impact:
+                raise ValueError(
+                    "venue.impact: with price: book the mid is the book's, hedges at a curve do not move it"
+                )
+            if any(segment.informed for segment in self.segments):
+                raise ValueError("informed clients know the coming price, which nobody does with price: book")
+        elif isinstance(self.venue, BookVenue):
+            raise ValueError("venue: book needs price: book")
+        elif self.traders or self.book != Book():
+            raise ValueError("book and traders need price: book")
+        return self
+
+    @property
+    def has_book(self) -> bool:
+        return isinstance(self.price, BookPrice)
+
+    @property
+    def value(self) -> Brownian | Gbm | Ou | Regime | Replay:
+        """The model of the exogenous price F."""
+        return self.price.value if isinstance(self.price, BookPrice) else self.price
+
+    @property
+    def cells(self) -> tuple[Segment, ...]:
+        """The segments; where there are none, one that stands for the two sides of the book and never requests."""
+        if self.segments:
+            return self.segments
+        decay = ExponentialReservation(rate=self.book.fill_decay or 1.0 / self.book.tick)
+        return (Segment(name="book", rates=(0.0,), choice=BestPrice(reservation=decay)),)
 
     @model_validator(mode="after")
     def _flow_is_possible(self):
-        if not 1 <= len(self.segments) <= 64:
-            raise ValueError(f"1 to 64 segments are needed, not {len(self.segments)}")
+        if len(self.segments) > 64:
+            raise ValueError(f"at most 64 segments are allowed, not {len(self.segments)}")
         names = [s.name for s in self.segments]
         if len(set(names)) != len(names):
             raise ValueError(f"two segments are named {next(n for n in names if names.count(n) > 1)!r}")
-        rates = [r for s in self.segments for r in s.bid_rates + s.ask_rates]
+        rates = [r for s in self.cells for r in s.bid_rates + s.ask_rates]
         total = sum(rates)
         if self.arrivals.kind == "at_most_one" and total > 1 + 1e-12:
             raise ValueError(f"at_most_one: the rates are probabilities and sum to {total:g} over all cells, above 1")
@@ -246,7 +241,28 @@ class Skew(Model):
     _range = field_validator("half_spread")(ordered)
 
 
-ActionModel = Annotated[Ladder | Skew, Field(discriminator="kind"), tagged("ladder")]
+class Offsets(Model):
+    """Two limit orders in the book: ticks from the mid and lots on both sides, whether to keep what rests, hedge.
+
+    A dealer driven in prices quotes ``size[0]`` lots. ``latency``: units of time until its orders reach the book.
+    """
+
+    kind: Literal["offsets"]
+    offset: Pair = (0.0, 10.0)
+    size: Pair = (1.0, 5.0)
+    hedge: HedgeRule = 0.0
+    latency: NonNegative = 0.0
+    _ranges = field_validator("offset", "size")(ordered)
+
+    @field_validator("size")
+    @classmethod
+    def _lots(cls, size: tuple[float, float]) -> tuple[float, float]:
+        if not (0 <= size[0] and 1 <= size[1] <= MAX_LOTS and all(x == int(x) for x in size)):
+            raise ValueError(f"whole lots are needed, the smallest at least 0 and the largest at least 1, not {size}")
+        return size
+
+
+ActionModel = Annotated[Ladder | Skew | Offsets, Field(discriminator="kind"), tagged("ladder")]
 
 
 class Reward(Model):
@@ -272,8 +288,11 @@ class Reward(Model):
 RewardTerm = Annotated[Reward, tagged()]
 
 
+_NAMED = {"default": observe.DEFAULT, "book": observe.DEFAULT + observe.OF_THE_BOOK}
+
+
 def _observation(value: Any) -> Any:
-    return observe.DEFAULT if value == "default" else as_tuple(value)
+    return _NAMED[value] if isinstance(value, str) and value in _NAMED else as_tuple(value)
 
 
 class Dealer(Model):
@@ -303,6 +322,16 @@ class Dealer(Model):
         return (self.name,) if self.count == 1 else tuple(f"{self.name}_{k}" for k in range(self.count))
 
 
+def _in_the_book(dealer: Any, alone: bool) -> Any:
+    if not isinstance(dealer, dict):
+        return dealer
+    if alone and "action" not in dealer:
+        dealer = {**dealer, "action": {"kind": "offsets"}}
+    action = dealer.get("action")
+    kind = action.get("kind") if isinstance(action, dict) else action
+    return {"observation": "book", **dealer} if kind == "offsets" else dealer
+
+
 class MarketConfig(Model):
     """The market and its dealers, as the engine reads them."""
 
@@ -318,6 +347,16 @@ class MarketConfig(Model):
     desk: DeskLimits | None = None
     _document: Any = PrivateAttr(default=None)  # what it was read from: the layers above find their keys there
 
+    @model_validator(mode="before")
+    @classmethod
+    def _quotes_in_the_book(cls, tree: Any) -> Any:
+        """What a dealer does and sees by default where it quotes in the book."""
+        if not isinstance(tree, dict) or not isinstance(tree.get("dealers"), (list, tuple)):
+            return tree
+        market = tree.get("market")
+        alone = isinstance(market, dict) and market.get("kind") == "book"
+        return {**tree, "dealers": [_in_the_book(dealer, alone) for dealer in tree["dealers"]]}
+
     @model_validator(mode="after")
     def _dealers_fit(self):
         agents = [agent for dealer in self.dealers for agent in dealer.agents]
@@ -330,6 +369,17 @@ class MarketConfig(Model):
         names = [dealer.name for dealer in self.dealers]
         if len(set(names)) != len(names):
             raise ValueError(f"dealers: two are named {next(n for n in names if names.count(n) > 1)!r}")
+        for dealer in self.dealers:
+            if isinstance(dealer.action, Offsets) and not self.market.has_book:
+                raise ValueError(f"dealers.{dealer.name}.action: offsets are quoted in a book, price: book is needed")
+            if self.market.kind == "book" and not isinstance(dealer.action, Offsets):
+                raise ValueError(
+                    f"dealers.{dealer.name}.action: kind: book is quoted by offsets, not {dealer.action.kind}"
+                )
+        if self.desk is not None:
+            quoting = {isinstance(d.action, Offsets) for d in self.dealers if d.name in (self.desk.dealers or names)}
+            if len(quoting) > 1:
+                raise ValueError("desk.dealers: who quotes in the book and who serves clients share no position limit")
         for segment in self.market.segments:
             path = f"market.segments.{segment.name}"
             if segment.panel is not None and segment.panel > len(agents):

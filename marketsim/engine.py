@@ -51,12 +51,14 @@ from marketsim.types import (
     RECENT_WON,
     STALE,
     VARIANCE,
+    Action,
     Arrivals,
     Choice,
 )
 
 _BERNOULLI, _AT_MOST_ONE = int(Arrivals.BERNOULLI), int(Arrivals.AT_MOST_ONE)
 _LOGIT_CHOICE = int(Choice.LOGIT)
+_OFFSETS = int(Action.OFFSETS)
 
 
 @stage
@@ -149,6 +151,8 @@ def _ask_and_approve(p, dealers, cells, actions, quotes, hedges, slots, market, 
             warnings, lo, n,
         )  # fmt: skip
         ints[at.INTEGER_GROUPS + at.FIRED * N + i, 0] = fired
+        if d.action == _OFFSETS:  # what it quotes is approved where it goes to the book
+            continue
         if slot < 0:
             check_band_of_actions(d, cells, actions, i, quoting, work[at.VALUE], reasons, lo, n)
         else:

@@ -46,9 +46,22 @@ Name = Literal[
     "rival_markup",
     "regime",
     "tail",
+    # of the book (marketsim/book/observe.py)
+    "spread",
+    "touch_imbalance",
+    "bid_depth",
+    "ask_depth",
+    "trades",
+    "bid_open",
+    "ask_open",
+    "bid_distance",
+    "ask_distance",
+    "bid_ahead",
+    "ask_ahead",
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 DEFAULT: tuple[Name, ...] = NAMES[: NAMES.index("pnl") + 1]
+OF_THE_BOOK: tuple[Name, ...] = NAMES[NAMES.index("tail") + 1 :]
 
 (
     _TIME_LEFT,
@@ -67,7 +80,7 @@ DEFAULT: tuple[Name, ...] = NAMES[: NAMES.index("pnl") + 1]
     _RIVAL_MARKUP,
     _REGIME,
     _TAIL,
-) = range(len(NAMES))
+) = range(len(NAMES) - len(OF_THE_BOOK))
 _VARIANCE_FLOOR = math.exp(-14.0)
 
 

@@ -8,7 +8,7 @@ from marketsim.config import MarketConfig
 from marketsim.tables import Tables
 from marketsim.types import Action
 
-_LADDER = int(Action.LADDER)
+_LADDER, _OFFSETS = int(Action.LADDER), int(Action.OFFSETS)
 
 
 @kernel
@@ -18,6 +18,8 @@ def _markups(d, cells, actions, inventory, markups, hedge):
             cell = cells[c]
             if d.action == _LADDER:
                 markups[m, cell.quote] = affine(actions[m, cell.ladder], d.markup_low, d.markup_high)
+            elif d.action == _OFFSETS:
+                markups[m, cell.quote] = affine(actions[m, cell.side], d.markup_low, d.markup_high)
             else:
                 markups[m, cell.quote] = side_markup(d, actions[m, 0], actions[m, 1], cell.side)
         hedge[m, 0] = hedge_lots(d, actions[m, d.hedge_column], inventory[m])

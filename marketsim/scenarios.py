@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.batch import MarketBatch
-from marketsim.config import Brownian, Gbm, Informed, MarketConfig, Ou, Regime, Segment, TwoSided
+from marketsim.clients import Informed, Segment, TwoSided
+from marketsim.config import Brownian, Gbm, MarketConfig, Ou, Regime
 from marketsim.guardrails.envelope import HedgeLimit
 from marketsim.quotes import markups_of
 from marketsim.tables import Tables
@@ -172,13 +173,13 @@ def volatility_x3(config: MarketConfig, begin: float = 1 / 3, times: float = 3.0
     """Every move of the mid is drawn with ``times`` the volatility."""
 
     def rules(config: MarketConfig) -> MarketConfig:
-        price = config.market.price
-        assert isinstance(price, Brownian | Gbm | Ou | Regime)
-        if isinstance(price, Regime):
-            louder: Any = tuple(times * v for v in price.volatility)
+        value = config.market.value
+        assert isinstance(value, Brownian | Gbm | Ou | Regime)
+        if isinstance(value, Regime):
+            louder: Any = tuple(times * v for v in value.volatility)
         else:
-            louder = times * price.volatility
-        return _market(config, price=price.model_copy(update={"volatility": louder}))
+            louder = times * value.volatility
+        return _value(config, volatility=louder)
 
     if config.market.price.kind == "replay":
         raise DoesNotApply("volatility_x3: a replayed price moves as its file does")
@@ -190,9 +191,9 @@ def mean_reversion_breaks(config: MarketConfig, begin: float = 1 / 3) -> Overlay
     """A price that used to return to its mean does so no longer."""
 
     def rules(config: MarketConfig) -> MarketConfig:
-        return _market(config, price=config.market.price.model_copy(update={"reversion": 0.0}))
+        return _value(config, reversion=0.0)
 
-    price = config.market.price
+    price = config.market.value
     if not (isinstance(price, Ou) and price.reversion > 0):
         raise DoesNotApply("mean_reversion_breaks: the price does not revert, only kind ou with a reversion does")
     sentence = "The price no longer returns to its mean."
@@ -215,6 +216,9 @@ def toxicity(config: MarketConfig, begin: float = 1 / 3, share: float = 0.6, acc
 
     Those of a segment that had none are right with ``accuracy`` and see as far as the best informed of the market.
     """
+    _clients(config, "toxicity")
+    if config.market.has_book:
+        raise DoesNotApply("toxicity: nobody knows the coming mid of a book")
     ahead = int(Tables.of(config).market["ahead"][0])
 
     def informed(segment: Segment) -> Segment:
@@ -227,12 +231,14 @@ def toxicity(config: MarketConfig, begin: float = 1 / 3, share: float = 0.6, acc
 
 def drought(config: MarketConfig, begin: float = 1 / 3, length: float = 1 / 3, share: float = 0.2) -> Overlay:
     """Only ``share`` of the requests come, for ``length`` of the episode."""
+    _clients(config, "drought")
     change = _from(config, begin, lambda config: _flow(config, share), length)
     return Overlay("drought", f"Only {share:.0%} of the requests come, for {length:.0%} of the episode.", (change,))
 
 
 def one_way_flow(config: MarketConfig, begin: float = 1 / 3, length: float = 1 / 3, share: float = 0.9) -> Overlay:
     """``share`` of the requests are to sell, for ``length`` of the episode; as many come as before."""
+    _clients(config, "one_way_flow")
     at_most = np.inf if config.market.arrivals.kind == "poisson" else 1.0
 
     def sell(segment: Segment) -> Segment:
@@ -329,6 +335,17 @@ def _price_change(config: MarketConfig, begin: float, rules: Callable[[MarketCon
 
 def _market(config: MarketConfig, **parts: Any) -> MarketConfig:
     return config.model_copy(update={"market": config.market.model_copy(update=parts)})
+
+
+def _value(config: MarketConfig, **parts: Any) -> MarketConfig:
+    """Other figures of the model of the exogenous price, in a market with a book that of the value."""
+    value, price = config.market.value.model_copy(update=parts), config.market.price
+    return _market(config, price=price.model_copy(update={"value": value}) if config.market.has_book else value)
+
+
+def _clients(config: MarketConfig, name: str) -> None:
+    if not config.market.segments:
+        raise DoesNotApply(f"{name}: nobody requests quotes where the book is alone")
 
 
 def _segments(config: MarketConfig, rules: Callable[[Segment], Segment]) -> MarketConfig:

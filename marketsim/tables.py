@@ -12,17 +12,8 @@ import numpy as np
 from scipy.special import lambertw
 
 from marketsim import observe, rewards
-from marketsim.config import (
-    BestPrice,
-    Gbm,
-    Logit,
-    MarketConfig,
-    Ou,
-    Regime,
-    Replay,
-    Skew,
-    Venue,
-)
+from marketsim.clients import BestPrice, Logit
+from marketsim.config import AnyVenue, BookPrice, BookVenue, MarketConfig, Offsets, Ou, Regime, Replay, Skew, Venue
 from marketsim.guardrails.envelope import Limits, SlippageLimit
 from marketsim.types import (
     ASK,
@@ -114,7 +105,7 @@ def _tables(config: MarketConfig, stamp: tuple[int, ...]) -> Tables:
         wanted=np.asarray(np.any(columns >= 0, axis=0)),
         regimes=_regimes(config),
         path=path,
-        quote_shape=(2, len(config.market.segments), max(len(s.sizes) for s in config.market.segments)),
+        quote_shape=(2, len(config.market.cells), max(len(s.sizes) for s in config.market.cells)),
     )
     for array in (tables.market, cells, dealers, tables.weights, tables.columns, tables.regimes, path):
         array.flags.writeable = False
@@ -149,14 +140,18 @@ def stationary(transition: np.ndarray) -> np.ndarray:
 
 
 def move_sd(config: MarketConfig, path: np.ndarray) -> float:
-    """The standard deviation of a one-step move of the mid in price units; 0 where there is none."""
-    price, dt = config.market.price, config.market.dt
+    """The standard deviation of a one-step move of the mid in price units; 0 where there is none. Of a book's mid it is
+    what the file says, or that of the value."""
+    price, dt = config.market.value, config.market.dt
+    book = config.market.price
+    if isinstance(book, BookPrice) and book.volatility is not None:
+        return book.volatility * math.sqrt(dt)
     if isinstance(price, Replay):
         return price.volatility * math.sqrt(dt) if price.volatility is not None else float(np.std(np.diff(path)))
     if isinstance(price, Regime):
         weight = stationary(np.array(price.transition))
         return math.sqrt(float(weight @ np.square(price.volatility)) * dt)
-    if isinstance(price, Gbm):
+    if price.kind == "gbm":
         return price.volatility * math.sqrt(dt) * price.mid
     if isinstance(price, Ou):
         return _ou_sd(price, dt)
@@ -186,19 +181,19 @@ def _reference(choice: Logit | BestPrice, k: int) -> float:
 
 def _cells(config: MarketConfig) -> np.ndarray:
     market, dealers = config.market, len(config.agents)
-    sizes = max(len(s.sizes) for s in market.segments)
-    per_side = sum(len(s.sizes) for s in market.segments)
+    sizes = max(len(s.sizes) for s in market.cells)
+    per_side = sum(len(s.sizes) for s in market.cells)
     scale = market.dt if market.arrivals.kind == "poisson" else 1.0
     cells = np.zeros(2 * per_side, CELL)
     at = first = 0
-    for g, segment in enumerate(market.segments):
+    for g, segment in enumerate(market.cells):
         n = len(segment.sizes)
         for side, rates in ((BID, segment.bid_rates), (ASK, segment.ask_rates)):
             for k in range(n):
                 cell = cells[at]
                 cell["segment"], cell["side"] = g, side
                 cell["other_side"] = at + (n if side == BID else -n)
-                cell["quote"] = (side * len(market.segments) + g) * sizes + k
+                cell["quote"] = (side * len(market.cells) + g) * sizes + k
                 cell["ladder"] = side * per_side + first + k
                 cell["panel"] = segment.panel or dealers
                 cell["size"] = segment.sizes[k]
@@ -238,32 +233,38 @@ def _describe_choice(cell, choice: Logit | BestPrice, k: int) -> None:
 def _market(config: MarketConfig, cells: np.ndarray, path: np.ndarray) -> np.ndarray:
     m = config.market
     row = np.zeros(1, MARKET)
-    row["price"] = Price[m.price.kind.upper()]
+    value = m.value
+    row["price"] = Price[value.kind.upper()]
     row["arrivals"] = Arrivals[m.arrivals.kind.upper()]
     row["steps"], row["ahead"], row["liquidate"] = m.steps, _ahead(config), m.liquidate
     row["informed"] = any(s.informed and s.informed.share > 0 for s in m.segments)
     row["panels"] = any(s.panel is not None and s.panel < len(config.agents) for s in m.segments)
     row["logit"] = any(isinstance(s.choice, Logit) for s in m.segments)
     row["best_price"] = any(isinstance(s.choice, BestPrice) for s in m.segments)
+    row["hedged_in_book"] = isinstance(m.venue, BookVenue)
+    row["tick"] = m.book.tick
     row["rival_markup"] = any("rival_markup" in d.observation for d in config.dealers)
     row["quotes_kept"] = any(term.kind in rewards.OF_QUOTES for d in config.dealers for term in d.reward)
     row["feed"] = any(d.limits.feed is not None for d in config.dealers)
     row["desk_position"] = math.floor(config.desk.position.hard) if config.desk else UNLIMITED
     row["dt"] = m.dt
     row["move_sd"] = move_sd(config, path)
-    if not isinstance(m.price, Replay):
-        row["mid"] = m.price.mid
-    if m.price.kind in ("brownian", "gbm"):
-        drift, volatility = m.price.drift, m.price.volatility
-        row["drift"] = (drift - (0.5 * volatility**2 if m.price.kind == "gbm" else 0.0)) * m.dt
+    if not isinstance(value, Replay):
+        row["mid"] = value.mid
+    if value.kind in ("brownian", "gbm"):
+        drift, volatility = value.drift, value.volatility
+        row["drift"] = (drift - (0.5 * volatility**2 if value.kind == "gbm" else 0.0)) * m.dt
         row["volatility"] = volatility * math.sqrt(m.dt)
-    if isinstance(m.price, Ou):
-        mean = m.price.mid if m.price.mean is None else m.price.mean
-        row["decay"] = math.exp(-m.price.reversion * m.dt)
-        row["drift"] = -mean * math.expm1(-m.price.reversion * m.dt)
-        row["volatility"] = _ou_sd(m.price, m.dt)
-    for key in ("half_spread", "slope", "impact", "fee"):
-        row[key] = getattr(m.venue, key)
+    if isinstance(value, Ou):
+        mean = value.mid if value.mean is None else value.mean
+        row["decay"] = math.exp(-value.reversion * m.dt)
+        row["drift"] = -mean * math.expm1(-value.reversion * m.dt)
+        row["volatility"] = _ou_sd(value, m.dt)
+    if isinstance(m.venue, Venue):
+        for key in ("half_spread", "slope", "impact", "fee"):
+            row[key] = getattr(m.venue, key)
+    else:
+        row["fee"] = m.book.taker_fee
     row["intensity"], row["survival"] = cells["cumulative"][-1], cells["survival"][-1]
     return row
 
@@ -277,7 +278,12 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
     asked = float(np.sum(cells["rate"] * cells["panel"])) / len(rows)
     for row, dealer in zip(rows, config.dealer_of, strict=True):
         action, limits = dealer.action, dealer.limits
-        if isinstance(action, Skew):
+        if isinstance(action, Offsets):
+            row["action"], row["hedge_column"] = Action.OFFSETS, 5
+            row["markup_low"], row["markup_high"] = (ticks * config.market.book.tick for ticks in action.offset)
+            row["size_low"], row["size_high"] = action.size
+            row["latency"] = action.latency
+        elif isinstance(action, Skew):
             row["action"], row["hedge_column"] = Action.SKEW, 2
             row["markup_low"], row["markup_high"] = action.half_spread
             row["skew_max"] = action.skew_max
@@ -310,7 +316,14 @@ def _dealers(config: MarketConfig, market: np.ndarray, cells: np.ndarray) -> np.
 
 
 _LASTING = {"loss": Reason.LOSS, "drawdown": Reason.DRAWDOWN}  # limits in force until reset, whatever they do
-_STATE = {**_LASTING, "rolling_loss": Reason.ROLLING_LOSS, "time_at_limit": Reason.TIME_AT_LIMIT, "feed": Reason.FEED}
+_STATE = {
+    **_LASTING,
+    "rolling_loss": Reason.ROLLING_LOSS,
+    "time_at_limit": Reason.TIME_AT_LIMIT,
+    "feed": Reason.FEED,
+    "self_trade": Reason.SELF_TRADE,
+    "repeated_execution": Reason.REPEATED_EXECUTION,
+}
 
 
 def _limits(row: np.void, limits: Limits, config: MarketConfig, sd: float) -> float:
@@ -320,10 +333,10 @@ def _limits(row: np.void, limits: Limits, config: MarketConfig, sd: float) -> fl
     for name in ("markup", "position", "hedge", "slippage", *_STATE):
         limit = getattr(limits, name)
         row[f"{name}_on_breach"] = OnBreach[limit.on_breach.upper()] if limit else OnBreach.CLIP
-    for name in ("loss", "rolling_loss", "drawdown", "time_at_limit"):
+    for name in ("loss", "rolling_loss", "drawdown", "time_at_limit", "repeated_execution"):
         limit = getattr(limits, name)
         row[f"{name}_soft"], row[f"{name}_hard"] = _level(limit and limit.soft), _level(limit and limit.hard)
-    for name in ("size", "worst_case", "hedge"):
+    for name in ("size", "worst_case", "hedge", "order_rate", "self_trade"):
         limit = getattr(limits, name)
         row[f"{name}_hard"] = _level(limit and limit.hard)
     hard = min(_level(position and position.hard), _level(config.market.inventory_limit))
@@ -331,11 +344,14 @@ def _limits(row: np.void, limits: Limits, config: MarketConfig, sd: float) -> fl
     row["position_hard"] = math.floor(hard) if hard < UNLIMITED else UNLIMITED  # inventory is in whole lots
     row["hedge_hard"] = math.floor(hedge.hard) if hedge else UNLIMITED
     row["window"] = limits.rolling_loss.steps if limits.rolling_loss else 0
+    row["order_rate_steps"] = limits.order_rate.steps if limits.order_rate else 1
+    row["repeated_execution_steps"] = limits.repeated_execution.steps if limits.repeated_execution else 0
     row["limit_level"] = _level(limits.time_at_limit and limits.time_at_limit.level)
     row["jump"] = feed.jump * sd if feed and feed.jump is not None else UNLIMITED
     row["stale"] = _level(feed and feed.frozen)
     row["low_price"] = feed.above if feed else -UNLIMITED
     row["slippage_lots"] = _slippage_lots(limits.slippage, config.market.venue)
+    row["slippage_hard"] = _level(limits.slippage and limits.slippage.hard)
     row["widen"], row["pace"] = limits.widen, _level(limits.pace)
     row["lasting"] = sum(
         reason
@@ -345,9 +361,9 @@ def _limits(row: np.void, limits: Limits, config: MarketConfig, sd: float) -> fl
     return hard
 
 
-def _slippage_lots(limit: SlippageLimit | None, venue: Venue) -> float:
-    """The most lots whose cost a lot, half_spread + slope h + fee, is within the limit."""
-    if limit is None:
+def _slippage_lots(limit: SlippageLimit | None, venue: AnyVenue) -> float:
+    """The most lots whose cost a lot, half_spread + slope h + fee, is within the limit; in a book the price is bounded."""
+    if limit is None or not isinstance(venue, Venue):
         return UNLIMITED
     room = limit.hard - venue.half_spread - venue.fee
     if room < 0:
@@ -372,7 +388,7 @@ def _columns(config: MarketConfig) -> np.ndarray:
 
 
 def _regimes(config: MarketConfig) -> np.ndarray:
-    price, dt = config.market.price, config.market.dt
+    price, dt = config.market.value, config.market.dt
     if not isinstance(price, Regime):
         return np.zeros((0, 2))
     return np.column_stack(

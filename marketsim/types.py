@@ -36,6 +36,7 @@ class Choice(IntEnum):
 class Action(IntEnum):
     LADDER = 0
     SKEW = 1
+    OFFSETS = 2  # two limit orders in the book
 
 
 class Hedge(IntEnum):
@@ -84,6 +85,12 @@ class Reason(IntFlag):
     HEDGE_SIZE = 4096
     SLIPPAGE = 8192  # a hedge whose cost a lot is above the limit
     ORDERED = 16384  # orders from outside are in force
+    ORDER_RATE = 32768  # a message that did not go to the book: as many had gone as may
+    SELF_TRADE = 65536
+    REPEATED_EXECUTION = 131072
+
+
+OF_A_BOOK = Reason.ORDER_RATE | Reason.SELF_TRADE | Reason.REPEATED_EXECUTION  # reasons that only a book gives
 
 
 # One row: the market. Per-step figures are already multiplied by dt.
@@ -104,6 +111,7 @@ MARKET = np.dtype(
         ("misled", "i8"),  # what dealers see of the mid is not, or was not, the mid: ``MarketBatch.set_feed``
         ("frozen", "i8"),  # the feed stands still
         ("lag", "i8"),  # steps by which it is late
+        ("hedged_in_book", "i8"),  # the venue is the book
         ("dt", "f8"),
         ("mid", "f8"),  # F_0 (unused by replay)
         (
@@ -118,6 +126,7 @@ MARKET = np.dtype(
         ("impact", "f8"),
         ("fee", "f8"),
         ("offset", "f8"),  # price units by which the feed is wrong
+        ("tick", "f8"),  # of the book, price units
         ("desk_position", "f8"),  # lots: limit on the sum over the dealers of the desk
         ("intensity", "f8"),  # sum of the cells' rates: expected requests a step
         ("survival", "f8"),  # e^-intensity
@@ -163,6 +172,10 @@ LIMITS = [
     ("time_at_limit_on_breach", "i8"),
     ("hedge_on_breach", "i8"),
     ("slippage_on_breach", "i8"),
+    ("self_trade_on_breach", "i8"),
+    ("repeated_execution_on_breach", "i8"),
+    ("order_rate_steps", "i8"),  # in this many steps, counted afresh at their multiples
+    ("repeated_execution_steps", "i8"),
     ("desk", "i8"),  # 1: the desk's limit counts it
     ("window", "i8"),  # steps of the rolling loss, 0 = no such limit
     ("lasting", "i8"),  # Reason bits of the limits whose orders stay in force until reset
@@ -185,7 +198,12 @@ LIMITS = [
     ("time_at_limit_soft", "f8"),  # steps
     ("time_at_limit_hard", "f8"),
     ("hedge_hard", "f8"),  # lots a step
-    ("slippage_lots", "f8"),  # the most lots whose cost a lot is within the limit
+    ("slippage_lots", "f8"),  # the most lots whose cost a lot at the curve is within the limit
+    ("slippage_hard", "f8"),  # price units a lot: in the book, how far from S a hedge may trade
+    ("order_rate_hard", "f8"),  # messages to the book
+    ("self_trade_hard", "f8"),  # trades with oneself or the desk that the book prevented, since reset
+    ("repeated_execution_soft", "f8"),  # trades of its orders
+    ("repeated_execution_hard", "f8"),
     ("widen", "f8"),  # reference markups
     ("pace", "f8"),  # lots a step in which a dealer is flattened
     ("ruin", "f8"),
@@ -199,10 +217,16 @@ DEALER = np.dtype(
         ("hedge", "i8"),  # Hedge
         ("width", "i8"),  # components of its action
         ("hedge_column", "i8"),  # where the hedge stands in its action
-        ("markup_low", "f8"),  # action map: ladder markup or half-spread range
+        (
+            "markup_low",
+            "f8",
+        ),  # action map: range of a ladder's markup, of the half-spread, or of the distance in a book
         ("markup_high", "f8"),
         ("skew_max", "f8"),
         ("hedge_lots", "f8"),
+        ("size_low", "f8"),  # lots of an order in the book
+        ("size_high", "f8"),
+        ("latency", "f8"),  # units of time until its orders reach the book
         ("inventory_scale", "f8"),  # observation scales
         ("pnl_scale", "f8"),
         ("expected_requests", "f8"),  # a step, of those this dealer is asked
@@ -358,8 +382,11 @@ AHEAD = SEEN + HISTORY_LENGTH  # F_k in row AHEAD + k % (ahead + 1); the regime 
     RECENT_RIVAL_MARKUP,
     RECENT_GAIN,
     RECENT_LOTS,
+    MESSAGES,  # to the book in this window of the order-rate limit
+    EXECUTIONS,  # of its orders in this window of the limit on them
+    SELF_TRADES,  # that the book prevented, since reset
     NET,  # a ring of MARKOUT_STEPS rows: lots bought - sold, for the mark-out
-) = range(23)
+) = range(26)
 MARKOUT_STEPS = 5
 LOTS = NET + MARKOUT_STEPS  # a ring: lots bought + sold
 LOSSES = LOTS + MARKOUT_STEPS  # a ring of as many rows as the longest window of a rolling loss: the loss since reset

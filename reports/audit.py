@@ -107,8 +107,8 @@ def _answer(kind: str, body: Mapping[str, Any]) -> tuple[int, Answer] | None:
 
 
 def _moved(body: Mapping[str, Any]) -> str:
-    event = str(body.get("event") or "").replace("_", " ")
-    return f"{body.get('from')} to {body.get('to')} ({event})"
+    why = str(body.get("what") or body.get("event") or "").replace("_", " ")
+    return f"{body.get('from')} to {body.get('to')} ({why})"
 
 
 def _said(kind: str, body: Mapping[str, Any]) -> str:

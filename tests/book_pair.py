@@ -4,6 +4,7 @@ import numpy as np
 
 from marketsim.book.index import find
 from marketsim.book.ladder import ahead, depth, lots_at, next_level
+from marketsim.book.matching import clear, process
 from marketsim.book.state import (
     BEST_ASK,
     BEST_BID,
@@ -13,6 +14,7 @@ from marketsim.book.state import (
     NO_ASK,
     NO_BID,
     OUTCOMES,
+    PREVENTED,
     REJECTED,
     RESTING,
     SUBMITTED,
@@ -21,16 +23,14 @@ from marketsim.book.state import (
     trade_log,
 )
 from marketsim.types import Outcome
-from tests.book_fuzz import broken, process_watched
+from tests.book_invariants import broken, process_watched
 from tests.messages_fixture import MIXES, messages
 from tests.rows import rows, table
 from tests.twin.book import Book
 
-CHUNK = 400  # messages from one comparison of all that the books hold to the next
-
 
 class Pair:
-    def __init__(self, mix, chunk=CHUNK):
+    def __init__(self, mix, chunk):
         arrays = book_arrays(1, mix.levels, mix.orders, mix.self_trade)
         self.head, self.index = arrays["head"][0], arrays["index"][0]
         self.levels, self.orders = rows(arrays["levels"][0]), rows(arrays["orders"][0])
@@ -80,7 +80,7 @@ class Pair:
         }
         assert counted == dict(lots)
         assert head[RESTING] == self.twin.resting() == lots["submitted"] - sum(list(lots.values())[1:])
-        assert head[LIVE] == len(self.twin.orders)
+        assert (head[LIVE], head[PREVENTED]) == (len(self.twin.orders), self.twin.prevented)
         assert broken(*self.book) == 0
 
     def queues(self):
@@ -99,14 +99,15 @@ class Pair:
     def compare_views(self):
         """What is read of a book by walking it: level after level, depth, lots at a price, lots ahead of an order."""
         for side, best, nobody in ((+1, BEST_BID, NO_BID), (-1, BEST_ASK, NO_ASK)):
-            levels, walked, price = self.twin.depth(side), [], int(self.head[best])
+            levels, walked, price = self.twin.depth(side), [], self.head[best]
             while price != nobody:
-                walked.append((price, int(lots_at(self.head, self.levels, price))))
-                price = int(next_level(self.head, self.levels, side, price))
+                walked.append((price, lots_at(self.head, self.levels, price)))
+                price = np.int64(next_level(self.head, self.levels, side, price))
             assert walked == levels
             for ticks in (0, 3):
                 near = sum(lots for price, lots in levels if abs(price - levels[0][0]) <= ticks)
                 assert depth(self.head, self.levels, side, ticks) == near
+        assert find(self.orders, self.index, 2**62) == -1
         for number in self.twin.orders:
             slot = find(self.orders, self.index, number)
             assert ahead(self.levels, self.orders, slot) == self.twin.ahead(number)
@@ -120,8 +121,8 @@ def desk_table(desks):
     return out
 
 
-def agree(name, count, seed, chunk=CHUNK):
-    """A mix of messages to both books, chunk by chunk."""
+def agree(name, count, seed, chunk=400):
+    """A mix of messages to both books; after each chunk of them all that the books hold is compared."""
     mix = MIXES[name]
     pair = Pair(mix, chunk)
     sent = messages(mix, count, seed)
@@ -130,3 +131,27 @@ def agree(name, count, seed, chunk=CHUNK):
         pair.compare()
     pair.compare_views()
     return pair
+
+
+def agree_in_one_batch(name, count, seed):
+    """All messages at once leave what they leave one by one; a cleared book is a new one, and does so again."""
+    one_by_one = agree(name, count, seed, chunk=count)
+    pair = Pair(MIXES[name], count)
+    new = pair.head.copy()
+    for _ in range(2):
+        outcomes = np.zeros(count, np.uint8)
+        process(*pair.book, pair.desks, pair.trades, rows(messages(MIXES[name], count, seed)), outcomes)
+        assert pair.queues() == one_by_one.queues()
+        assert np.bincount(outcomes, minlength=len(Outcome)).tolist() == [one_by_one.twin.outcomes[o] for o in Outcome]
+        assert pair.head[SUBMITTED:].tolist() == one_by_one.head[SUBMITTED:].tolist()
+        clear(*pair.book)
+        assert pair.head.tolist() == new.tolist() and broken(*pair.book) == 0 and pair.queues() == {+1: {}, -1: {}}
+
+
+def agree_quickly():
+    """What tells most wrong books from the right one within a second or two, uncompiled; yields after each mix."""
+    for count in (100, 1000):
+        for number, (name, mix) in enumerate(MIXES.items()):
+            agree(name, count, seed=number, chunk=50 if mix.levels < 1000 else 500)
+            yield name
+    agree_in_one_batch("plain", 500, seed=0)

@@ -12,7 +12,7 @@ BAD = [  # of each field, what is refused or just not; the owners are all allowe
     ("side", [0, 2, -2, 127, -128]),
     ("tif", [4, -1, 127, -128]),
     ("price", [MAX_TICKS + 1, -MAX_TICKS - 1, MAX_TICKS, -MAX_TICKS, INT64.max, INT64.min]),
-    ("size", [0, -1, MAX_LOTS, MAX_LOTS + 1, -MAX_LOTS, 2**40, -(2**40)]),
+    ("size", [0, -1, MAX_LOTS, MAX_LOTS + 1, -MAX_LOTS, 2**40, INT64.max, INT64.min]),
     ("order", [-1, INT64.min, INT64.max]),
     ("owner", [-2, -(2**31), 2**31 - 1]),
 ]
@@ -41,7 +41,6 @@ class Mix:
     bad: float = 0.02
 
 
-QUIET = Mix(bad=0.0, far=0.0)
 MIXES = {
     "plain": Mix(),
     "cancel resting": Mix(self_trade=SelfTrade.CANCEL_RESTING),
@@ -55,6 +54,9 @@ MIXES = {
     ),
     "fill or kill that stops": Mix(
         self_trade=SelfTrade.CANCEL_INCOMING, owners=8, tifs=(0.5, 0.05, 0.4, 0.05), sizes=30
+    ),
+    "fill or kill to the lot": Mix(
+        self_trade=SelfTrade.CANCEL_INCOMING, owners=3, tifs=(0.55, 0.05, 0.4, 0.0), sizes=2, reach=3, sweeps=0.3
     ),
     "one level of many orders": Mix(reach=1, orders=512, memory=300, ids=3000, kinds=(0.6, 0.3, 0.02, 0.08)),
     "full pool": Mix(orders=8, kinds=(0.8, 0.1, 0.05, 0.05)),
@@ -71,6 +73,7 @@ MIXES = {
     "amends": Mix(kinds=(0.3, 0.1, 0.05, 0.55), self_trade=SelfTrade.CANCEL_BOTH),
     "mostly bad": Mix(bad=0.6),
     "wide book": Mix(levels=4096, orders=2048, reach=1500, memory=1500, ids=9000, kinds=(0.6, 0.3, 0.05, 0.05)),
+    "few orders on a very wide ladder": Mix(levels=16384, orders=6, reach=14000, memory=9, drift=20.0),
 }
 
 

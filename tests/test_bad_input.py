@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-from experiments import cli
+from command_fixture import call
 
 GOOD = """\
 name: desk
@@ -41,7 +39,7 @@ CASES = {
     "unknown key at the top": ("train:", "trian:", "22: trian: unknown key, allowed are name, seed, units, market, dealers, desk, description, train, evaluate, escalation, true_objective, designs, sweep (did you mean train?)"),
     "key of a dealer": ("reward: [pnl", "rewards: [pnl", "17: dealers.learner.rewards: unknown key, "),
     "key of a policy": ("hidden: [64", "hiden: [64", "15: dealers.learner.policy.hiden: unknown key, "),
-    "unknown kind": ("kind: brownian", "kind: brwnian", "5: market.price.kind: got 'brwnian', it must be one of brownian, gbm, ou, regime, replay (did you mean brownian?)"),
+    "unknown kind": ("kind: brownian", "kind: brwnian", "5: market.price.kind: got 'brwnian', it must be one of brownian, gbm, ou, regime, replay, book (did you mean brownian?)"),
     "unknown kind, short": ("at_most_one", "at_most_two", "7: market.arrivals: got 'at_most_two', it must be one of at_most_one, bernoulli, poisson (did you mean at_most_one?)"),
     "unknown policy": ("policy: avellaneda_stoikov", "policy: avelaneda", "21: dealers.rival.policy: got 'avelaneda', it must be one of fixed, "),
     "unknown reward": ("kind: inventory_penalty", "kind: penalty", "17: dealers.learner.reward.penalty.kind: got 'penalty', it must be one of pnl, "),
@@ -104,11 +102,8 @@ CASES = {
 
 def refusal(monkeypatch, capsys, *words: str) -> str:
     """What the command line says about them; it must be one line, on stderr, with exit code 2."""
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capsys.readouterr()
-    assert left.value.code == 2, err
+    code, out, err = call(monkeypatch, capsys, *words)
+    assert code == 2, err
     assert out == ""
     assert err.endswith("\n") and err.count("\n") == 1, err
     return err[:-1]

@@ -44,6 +44,7 @@ BAD = [
     (limit(9, BUY, 10, -1), Outcome.BAD_SIZE),
     (limit(9, BUY, 10, MAX_LOTS + 1), Outcome.BAD_SIZE),
     (limit(9, BUY, 10, -(2**63)), Outcome.BAD_SIZE),
+    (limit(9, BUY, 10, 2**63 - 1), Outcome.BAD_SIZE),
     (market(9, SELL, 0), Outcome.BAD_SIZE),
     (amend(1, 10, 0), Outcome.BAD_SIZE),
     (amend(1, 10, MAX_LOTS + 1), Outcome.BAD_SIZE),
@@ -94,7 +95,7 @@ def test_a_rejected_message_leaves_the_book_as_it_was_and_is_counted(book, messa
     assert len(book.trades) == 0
 
     kind, size = message[0], message[4]
-    lots = max(size, 0) if kind in (1, 3) else 0
+    lots = size if kind in (1, 3) and 1 <= size <= MAX_LOTS else 0
     added = {name: n - counts[name] for name, n in book.counts.items() if n != counts[name]}
     assert added == {reason.name.lower(): 1} | ({"submitted": lots, "rejected": lots} if lots else {})
     check(book)

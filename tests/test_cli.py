@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from test_run import COMMAND, TINY
+from command_fixture import COMMAND, ENVIRONMENT, call, marketsim
+from test_run import TINY
 
 import experiments
-from experiments import cli, config
+from experiments import config
 from experiments.new import new
 from experiments.schema import schema
 from experiments.validate import validate
@@ -26,30 +27,6 @@ VERBS = {
     "run", "new", "validate", "schema", "report", "compare", "stress", "policy-map", "audit-reward", "bench", "drill",
     "inbox", "decide", "kill", "keys", "audit",
 }  # fmt: skip
-
-
-def marketsim(folder: Path, *words: str, **options) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*COMMAND, *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        **options,
-    )
-
-
-def call(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = left.code
-    return (code, *capsys.readouterr())
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +52,8 @@ def test_help_imports_nothing_heavy(tmp_path):
         "heavy = {'numpy', 'numba', 'torch', 'pandas', 'plotly', 'pydantic'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

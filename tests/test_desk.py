@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command_fixture import call
 
-from experiments import cli
-from experiments.desk.channel import FileQueue, Terminal
+from experiments.desk.channel import FileQueue
 from experiments.desk.seats import Desk
-from marketsim import InputError
 from marketsim.guardrails.audit import Audit
 from marketsim.guardrails.identity import Approver, Approvers, Signed, fingerprint, new_key, read_key
 
@@ -49,16 +47,6 @@ class Run:
 def run(tmp_path, monkeypatch) -> Run:
     monkeypatch.chdir(tmp_path)
     return Run(tmp_path)
-
-
-def call(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = left.code
-    return (code, *capsys.readouterr())
 
 
 def answers(path: Path) -> list[str]:
@@ -319,64 +307,3 @@ def test_a_queue_whose_folder_is_gone_raises(run):
     shutil.rmtree(run.path / "run/cases")
     with pytest.raises(OSError, match="No such file"):
         run.queue.collect()
-
-
-# --- the terminal ------------------------------------------------------------------------------------
-
-
-class Person:
-    def __init__(self, *lines: str):
-        self.lines: list[str] = list(lines)
-        self.asked: list[str] = []
-        self.read: list[str] = []
-
-    def ask(self, prompt: str) -> str:
-        self.asked.append(prompt)
-        if not self.lines:
-            raise EOFError
-        return self.lines.pop(0)
-
-
-def terminal(run: Run, person: Person) -> Terminal:
-    channel = Terminal(Desk.of(run.approvers, ("learner", "rival"), HEAD), person.ask, person.read.append)
-    channel.publish(CASE, LATER)
-    return channel
-
-
-def test_the_terminal_shows_a_case_and_asks(run):
-    person = Person("flatten", "widen", "Ann", "ann.key", "toxic flow")
-    channel = terminal(run, person)
-    assert person.read[0].startswith("case 1, open: learner is WARN") and person.read[0].endswith("not authenticated")
-    (delivery,) = channel.collect()
-    taken = run.approvers.check(*delivery)
-    assert isinstance(taken, Signed) and taken.authenticated and (taken.option, taken.reason) == ("widen", "toxic flow")
-    assert person.read[1] == "case 1: 'flatten' is not offered, allowed are keep, widen, halt"
-    assert person.asked[0] == "case 1: keep, widen, halt, acknowledge, kill, or nothing to wait: "
-    assert channel.collect() == []  # once for each publication
-
-
-@pytest.mark.parametrize(
-    "lines", [(), ("",), ("widen", "Mallory", ""), ("widen", "Ann", "no.key"), ("widen", "Ben", "")]
-)
-def test_no_answer_is_no_answer(run, lines):
-    assert terminal(run, Person(*lines)).collect() == []
-
-
-def test_the_terminal_takes_kills_and_acknowledgements(run):
-    (kill,) = terminal(run, Person("kill", "anyone", "odd")).collect()
-    assert run.approvers.check(*kill).dealer == "learner"
-    (seen,) = terminal(run, Person("acknowledge", "Ben")).collect()
-    assert run.approvers.check(*seen).kind == "acknowledge"
-
-
-def test_a_closed_case_is_shown_and_not_asked_about(run):
-    person = Person("widen")
-    channel = terminal(run, person)
-    channel.publish(CASE | {"closed": 140, "outcome": "nobody"}, LATER)
-    assert channel.collect() == [] and person.asked == [] and len(person.read) == 2
-
-
-def test_without_a_terminal_it_is_refused(run, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", open(os.devnull))
-    with pytest.raises(InputError, match="needs a terminal"):
-        Terminal(Desk.of(run.approvers, (), HEAD))

@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from test_governance import GOVERNED, call
+from command_fixture import call
+from test_governance import GOVERNED
 
 from experiments import drill
 from experiments.drills import limits, people
 from experiments.drills.stand import Stand
 from marketsim.batch import MarketBatch
-from marketsim.guardrails import cases, identity
+from marketsim.guardrails import cases, governor, identity
 from marketsim.guardrails.audit import Verdict
 from marketsim.guardrails.detector import Detector
 from marketsim.types import Order
@@ -44,12 +45,15 @@ FULL = {
                 "time_at_limit": {"hard": 6, "level": 10},
                 "hedge": {"hard": 4, "on_breach": "reject"},
                 "slippage": {"hard": 0.3},
+                "reference_distance": {"soft": 2.0},
+                "critic_error": {"soft": 2.0},
             },
         },
         {"name": "rival", "count": 2, "policy": {"kind": "fixed", "markup": 0.4}},
     ],
     "desk": {"dealers": ["maker", "rival"], "position": {"hard": 15}},
-    "escalation": {"approvers": [{"name": "ann", "role": "risk"}, {"name": "bob", "role": "desk"}], "if_silent": "flatten"},
+    "escalation": {"approvers": [{"name": "ann", "role": "risk"}, {"name": "bob", "role": "desk"}], "if_silent": "flatten",
+                   "watch": ["requests", "hit_ratio", "volatility", "critic_error"]},
 }  # fmt: skip
 BARE = {
     "market": {"segments": [{"rates": [0.3], "choice": {"kind": "best_price", "reservation": {"kind": "exponential", "rate": 2.0}}}]},
@@ -61,9 +65,9 @@ BARE = {
 def test_every_control_holds(experiment):
     done = drill.drill(experiment)
     assert {tried.control: tried.happened for tried in done if not tried.passed} == {}
-    assert len(done) == len(limits.CONTROLS) + len(people.CONTROLS) == 28
+    assert len(done) == len(limits.CONTROLS) + len(people.CONTROLS) == 29
     configured = [tried for tried in done if "(as configured)" in tried.happened]
-    assert len(configured) == (14 if experiment is FULL else 0)  # the feed is tried three ways
+    assert len(configured) == (15 if experiment is FULL else 0)  # the feed is tried three ways
     assert all(tried.rule and "complian" not in tried.rule for tried in done)
 
 
@@ -124,6 +128,7 @@ BREAKS = {
     "full disk": (MarketBatch, "order", without(Order.NO_QUOTES)),
     "dead channel": (cases.CaseBook, "fault", lambda book, *arguments: None),
     "hook that fails": (cases.CaseBook, "fault", lambda book, *arguments: None),
+    "the agent's own figures": (governor, "passed", lambda levels, supplied, markets: np.zeros(markets, np.uint32)),
     "deadlines": (cases.CaseBook, "_miss", lambda book, case, step: None),
     "four eyes": (cases, "why_not", lambda *arguments: ""),
     "late and stale decisions": (cases, "why_not", lambda *arguments: ""),

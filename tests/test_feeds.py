@@ -98,13 +98,13 @@ def test_updates_of_the_book_in_csv(tmp_path):
     text += "1700000000000002,true,ask,10.1,2\n1700000000000002,true,bid,10,.25\n1700000000000003,false,ask,10.1,0\n"
     feed = open_feed(write(tmp_path / "l2.csv.gz", text))
     t = 1_700_000_000_000_000_000
-    assert (feed.tick, feed.lot) == (pytest.approx(0.05), 0.01)
+    assert (feed.tick, feed.lot) == (0.01, 0.01)
     assert told(feed) == [
-        (t + 1000, DEPTH, 1, 201, 150),
+        (t + 1000, DEPTH, 1, 1005, 150),
         (t + 2000, CLEAR, 0, 0, 0),  # a snapshot begins
-        (t + 2000, DEPTH, -1, 202, 200),
-        (t + 2000, DEPTH, 1, 200, 25),
-        (t + 3000, DEPTH, -1, 202, 0),
+        (t + 2000, DEPTH, -1, 1010, 200),
+        (t + 2000, DEPTH, 1, 1000, 25),
+        (t + 3000, DEPTH, -1, 1010, 0),
     ]
 
 
@@ -130,6 +130,30 @@ def test_quotes_are_a_book_of_what_was_shown(tmp_path):
     ]  # fmt: skip
 
 
+def test_quotes_and_trades_share_a_tick_and_are_merged_in_time(tmp_path):
+    quotes = "".join(f"{t},{10 + t * 0.05:.2f},1,{10.05 + t * 0.05:.2f},1\n" for t in range(10))
+    write(tmp_path / "quotes.csv", "time,bid,bid_size,ask,ask_size\n" + quotes)
+    write(
+        tmp_path / "trades.csv.gz",
+        "time,price,size,side\n" + "".join(f"{t},{10 + t * 0.05:.2f},.5,1\n" for t in range(11)),
+    )
+    feed = open_feed(tmp_path)
+    assert (feed.tick, feed.lot) == (0.05, 0.1)
+    events = told(feed)
+    assert [event[0] for event in events] == sorted(event[0] for event in events)
+    assert events[0] == (0, TRADE, 1, 200, 5) and events[1] == (
+        0,
+        DEPTH,
+        1,
+        200,
+        10,
+    )  # at one time the trade comes first
+    assert sum(event[1] == TRADE for event in events) == 11
+    write(tmp_path / "trades.csv.gz", "time,price,size,side\n1,10.025,.5,1\n")
+    feed = open_feed(tmp_path)
+    assert (feed.tick, feed.lot) == (0.001, 0.1) and told(feed)[0][3] == 10_000
+
+
 @real
 def test_the_tape_of_quotes_and_trades_is_the_two_files(monkeypatch):
     found = tape(ETHUSDT)
@@ -144,6 +168,19 @@ def test_the_tape_of_quotes_and_trades_is_the_two_files(monkeypatch):
     monkeypatch.setattr(table, "BLOCK", 4096)
     small = tape(ETHUSDT)
     assert np.array_equal(small.quotes, found.quotes) and np.array_equal(small.prints, found.prints)
+
+
+def test_a_tape_of_nothing_is_refused_and_one_of_a_row_is_not(tmp_path):
+    path = write(tmp_path / "q.csv", "time,bid,bid_size,ask,ask_size\n1,0,0,0,0\n2,0,0,0,0\n")
+    with pytest.raises(InputError, match=r"q.csv: tells of no quote and no trade$"):
+        tape(path, tick=1.0)
+    message = write(tmp_path / "message.csv", "34200,1,11,100,1000100,1\n")
+    book = write(tmp_path / "orderbook.csv", "1000200,50,1000100,100\n")
+    found = tape(message, book=book)
+    assert found.quotes.tolist() == [(34200.0, 10001, 100, 10002, 50)] and len(found.prints) == 0
+    write(book, "1000200,50,1000100,100\n" * 2)
+    with pytest.raises(InputError, match=r"orderbook.csv: holds 2 rows, the messages of .*message.csv are 1$"):
+        tape(message, book=book)
 
 
 # --- hftbacktest -----------------------------------------------------------------------------------
@@ -173,19 +210,20 @@ def test_event_arrays_by_either_clock(tmp_path):
     path = tmp_path / "day.npz"
     np.savez_compressed(path, data=ROWS)
     feed = open_feed(path)
-    assert (feed.tick, feed.lot) == (0.5, 1.0)
+    assert (feed.tick, feed.lot) == (0.1, 1.0)
+    feed = open_feed(path, tick=0.5)
     assert told(feed) == [
         (10, CLEAR, 0, 0, 0), (10, DEPTH, 1, 21, 2), (11, DEPTH, -1, 22, 3), (12, TRADE, 1, 22, 1), (13, CLEAR, 1, 20, 0)
     ]  # fmt: skip
-    assert [event[0] for event in told(hftbacktest.feed(path, clock="local"))] == [15, 15, 17, 18, 19]
+    assert [event[0] for event in told(hftbacktest.feed(path, clock="local", tick=0.5))] == [15, 15, 17, 18, 19]
     np.save(tmp_path / "day.npy", ROWS)
-    assert told(open_feed(tmp_path / "day.npy")) == told(feed)
+    assert told(open_feed(tmp_path / "day.npy", tick=0.5)) == told(feed)
 
 
 def test_chunks_do_not_change_an_event_array(tmp_path, monkeypatch):
     path = tmp_path / "day.npz"
     np.savez_compressed(path, data=ROWS)
-    whole = told(open_feed(path))
+    whole = told(open_feed(path, tick=0.5))
     monkeypatch.setattr(hftbacktest, "CHUNK", 1)
     assert told(open_feed(path, tick=0.5, lot=1.0)) == whole
 
@@ -334,9 +372,11 @@ def test_an_archive_that_is_cut_off_or_none_is_said(tmp_path):
 
 
 def test_ticks_and_lots_are_found():
-    grid = events.Grid.of(np.array([10.25, 10.5, 11.75]), np.array([0.001, 2.0]), None, None)
+    prices = 10 + 0.25 * np.arange(10)
+    grid = events.Grid.of(prices, np.array([0.001, 2.0]), None, None)
     assert (grid.tick, grid.lot) == (0.25, 0.001)
-    assert events.Grid.of(np.array([585.33, 585.34]), np.ones(1), None, None).tick == 0.01
+    assert events.Grid.of(prices[:9], np.ones(1), None, None).tick == 0.01  # too few to tell
+    assert events.Grid.of(np.array([585.33]), np.ones(1), None, None).tick == 0.01
     with pytest.raises(InputError, match=r"^tick: got -1.0, it must be above 0$"):
         events.Grid.of(np.ones(1), np.ones(1), -1.0, None)
     assert EVENT.itemsize == 32

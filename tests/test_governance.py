@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from command_fixture import call
 
 import experiments
-from experiments import cli
 from marketsim.guardrails import hook
 from marketsim.guardrails.audit import rows, verify
 from marketsim.guardrails.case import Case, Decision
@@ -102,6 +101,19 @@ def test_its_twin_without_governance_plays_the_same_clients(done):
     assert np.corrcoef(mine["pnl"][first], other["pnl"][first])[0, 1] > 0.5
 
 
+def test_the_summary_says_how_it_was_watched_and_once_what_that_was_worth(done):
+    governance = done.summary["designs"]["base"]["governance"]
+    assert set(governance) == {
+        "begin", "cases", "causes", "false_alarm_every", "restricted", "halted", "identity", "heads", "delay", "detected",
+    }  # fmt: skip
+    assert governance["begin"] == 5 * 24 and governance["cases"] == sum(governance["causes"].values())
+    assert (
+        governance["cases"] == len(table(done, "cases")) and "governance" not in done.summary["designs"]["ungoverned"]
+    )
+    pairs = [row for row in done.summary["comparisons"] if row["figure"] == "cvar_95"]
+    assert [(row["design"], row["against"], row["dealer"]) for row in pairs] == [("ungoverned", "base", "maker")]
+
+
 def test_the_same_again_is_the_same_to_the_byte(done, file):
     again = experiments.run(file)
     assert again.digest == done.digest and again.path.name == done.path.name
@@ -125,7 +137,7 @@ def test_a_market_is_governed_alike_whatever_others_there_are(done, file):
 
 BAD = {
     "unknown stream": ("watch: [requests, hit_ratio", "watch: [request, hit_ratio", "gov.yaml:13: escalation.watch.0: got 'request', it must be one of requests, ", "did you mean requests?"),
-    "stream of the agent": ("hit_ratio, volatility]", "critic_error]", "gov.yaml:13: escalation.watch: critic_error is for callers of the library, a run cannot say it", ""),
+    "stream of the agent": ("hit_ratio, volatility]", "critic_error]", "gov.yaml:13: escalation.watch: critic_error is of a policy that has learned, maker is fixed; ", ""),
     "unknown overlay": ("overlay: volatility_x3", "overlay: volatility_x4", "gov.yaml:11: evaluate.scenario.overlay: no overlay is named 'volatility_x4', allowed are ", "did you mean volatility_x3?"),
     "scenario after the end": ("after: 5", "after: 10", "gov.yaml:11: evaluate.scenario.after: 10 of 10 episodes leave none for it", ""),
     "no whole rows": ("episodes: 60", "episodes: 61", "gov.yaml:11: evaluate.episodes: 61 is no multiple of in_a_row, 10", ""),
@@ -150,16 +162,6 @@ def test_bad_input_is_one_line_and_writes_nothing(case, file, monkeypatch, capsy
     assert (code, out) == (2, ""), err
     assert err.startswith(expected) and hint in err and err.count("\n") == 1, err
     assert sorted(file.parent.rglob("*")) == before
-
-
-def call(monkeypatch, capsys, *words):
-    monkeypatch.setattr(sys, "argv", ["marketsim", *words])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as left:
-        code = left.code
-    return (code, *capsys.readouterr())
 
 
 def test_a_calibration_of_too_few_samples_is_refused(file, monkeypatch, capsys):

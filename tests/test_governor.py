@@ -2,144 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import time
-
 import numpy as np
 import pytest
+from governor_fixture import HALF, LOSS, MARKETS, STEPS, Played, calibrated, escalation
 
-from experiments import quiet
-from experiments.config import ExperimentConfig
-from experiments.desk.live import Live
-from experiments.players import players
-from marketsim.batch import MarketBatch
-from marketsim.guardrails.audit import Audit
-from marketsim.guardrails.case import Decision
-from marketsim.guardrails.escalation import Escalation
-from marketsim.guardrails.governor import Governor
-from marketsim.guardrails.hook import Hook
-from marketsim.guardrails.identity import Approver, Approvers
 from marketsim.guardrails.operator import Scripted
 from marketsim.guardrails.states import State
 from marketsim.scenarios import overlay
-from marketsim.types import BID, Reason
-
-STEPS, MARKETS = 40, 20
-PEOPLE = [{"name": "ann", "role": "risk"}, {"name": "bob", "role": "desk"}, {"name": "cyd", "role": "desk"}]
-WATCH = ("requests", "hit_ratio", "spread", "volatility")
-
-
-def desk(**limits) -> ExperimentConfig:
-    tree = {
-        "market": {
-            "steps": STEPS,
-            "inventory_limit": 20,
-            "price": {"volatility": 0.5},
-            "venue": {"half_spread": 0.2},
-            "segments": [
-                {
-                    "sizes": [1, 2],
-                    "rates": [0.4, 0.2],
-                    "choice": {"kind": "logit", "intercept": -1.0, "sensitivity": 4.0},
-                }
-            ],
-        },
-        "dealers": [{"name": "maker", "policy": {"kind": "fixed", "markup": 0.4}, "limits": limits}],
-    }
-    return ExperimentConfig.model_validate(tree)
-
-
-def escalation(**changes) -> Escalation:
-    tree = {"watch": WATCH, "approvers": PEOPLE, "acknowledge_within": 5, "decide_within": 12, "if_silent": "hedge"}
-    return Escalation.model_validate({**tree, "cool_off": 10, "probation": 8, **changes})
+from marketsim.types import Reason
 
 
 @pytest.fixture(scope="module")
-def calibration(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("quiet")
-    return quiet.calibrate(desk(), players(desk(), folder), [0], WATCH, 0, folder)
-
-
-class People:
-    """Answers at the steps at which somebody does: step -> a function of the book and the step."""
-
-    def __init__(self):
-        self.answers = {}
-
-    def attend(self, book, step, drifted):
-        self.answers.get(step, lambda book, step: None)(book, step)
-
-
-class Played:
-    """A governed batch whose dealer quotes ``markup`` on both sides and hedges what it is told."""
-
-    def __init__(self, calibration, limits=None, operator=None, record=None, markets=MARKETS, first=0, **changes):
-        self.log = []
-        self.people = operator or People()
-        self.batch = MarketBatch(desk(**(limits or {})), markets, 3, first, record=True)
-        self.governor = Governor(
-            self.batch, escalation(**changes), calibration, record or (lambda *row: self.log.append(row)), self.people
-        )  # fmt: skip
-        self.book, self.markets = self.governor.book, markets
-        self.begin()
-
-    def begin(self, scenario=None):
-        self.batch.reset()
-        self.governor.begin()
-        self.scenario = scenario
-
-    def step(self, hedge=0.0, markup=0.4):
-        """One step; the inventory at its start, its result, and its requests won with the sign of what they did."""
-        before = self.inventory.copy()
-        if self.scenario is not None:
-            self.scenario.before(self.batch, int(self.batch.state["step"]))
-        self.governor.before()
-        markups = np.full((self.markets, 1, 2, 1, 2), markup)
-        step = self.batch.step_quotes(markups, np.broadcast_to(hedge, self.markets).reshape(-1, 1, 1).astype(float))
-        self.governor.after(step)
-        self.hedge, self.reasons = step.ledger["hedge"][:, 0].copy(), step.reasons[:, 0].copy()
-        won = self.batch.requests[self.batch.requests["winner"] == 0]
-        sign = np.where(won["side"] == BID, 1.0, -1.0)
-        return before, won, sign
-
-    def steps(self, n, **asked):
-        for _ in range(n):
-            self.step(**asked)
-
-    def episode(self, scenario=None):
-        self.begin(scenario)
-        self.steps(STEPS)
-
-    def losing(self, which=slice(None)):
-        """Ten lots each, and the mid falls by 10 in some markets: a loss of about 100. Returns after the breach was seen."""
-        self.step(hedge=10.0, markup=np.nan)
-        fall = np.zeros(self.markets)
-        fall[which] = -10.0
-        self.batch.shock(fall)
-        self.steps(2, markup=np.nan)
-
-    def decide(self, option, who, role, case=1):
-        version = self.book.cases[case - 1].version
-        return self.book.decide(Decision(case, version, option, "because", who, role), self.governor.step)
-
-    def let_go(self):
-        """Two people of different roles resume every case that offers it."""
-        for case in self.book.open:
-            for who, role in (("ann", "risk"), ("bob", "desk")):
-                if case.closed is None and "resume" in case.options:
-                    assert self.decide("resume", who, role, case.id) == ""
-
-    @property
-    def inventory(self):
-        return np.asarray(self.batch.state["inventory"])[:, 0, 0]
-
-    @property
-    def states(self):
-        return self.book.state[:, 0]
-
-
-LOSS = {"rolling_loss": {"hard": 60, "steps": 30, "on_breach": "widen"}}
-HALF = np.arange(MARKETS) < MARKETS // 2
+def calibration():
+    return calibrated()
 
 
 # --- breaches --------------------------------------------------------------------------------------
@@ -351,74 +226,3 @@ def test_flatten_closes_the_position_at_its_pace(calibration):
         played.step(hedge=-2.0, markup=-1.0)
         hedges.append(played.hedge[1])
     assert hedges == [4, 3, 0, 0] and played.inventory[1] == 0
-
-
-# --- faults ----------------------------------------------------------------------------------------
-
-
-def raises(case):
-    raise RuntimeError("the desk is on fire")
-
-
-def answers_nonsense(case):
-    return "hedge"
-
-
-@pytest.mark.parametrize(
-    "hook", [raises, answers_nonsense, lambda case: time.sleep(30)], ids=["raises", "lies", "hangs"]
-)
-@pytest.mark.parametrize("if_silent, state", [("hedge", State.RESTRICTED), ("halt", State.HALTED)])
-def test_a_hook_that_fails_fires_the_safe_default_in_that_step(calibration, hook, if_silent, state):
-    changes = {"if_silent": if_silent, "hook_timeout": 0.05, "acknowledge_within": 500, "decide_within": 500}
-    played = Played(calibration, operator=Hook(hook, 0.05), markets=1, **changes)
-    played.step(hedge=8.0, markup=np.nan)
-    changed = overlay("volatility_x3", played.batch.config, begin=0.0)
-    while not played.book.open:
-        if played.batch.state["step"] == STEPS:
-            played.begin(changed)
-        played.step(markup=np.nan)
-    assert played.states[0] == State.WARN
-    played.step(markup=-0.5)  # it is asked before this step executes
-    assert played.states[0] == state and played.reasons[0] & Reason.ORDERED
-    assert [body["case"] for kind, body in played.log if kind == "fault"] == [1]
-
-
-def test_a_full_disk_halts_in_the_step_in_which_it_is_found(calibration):
-    full = False
-
-    def record(kind, body):
-        if full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    played = Played(calibration, LOSS, record=record)
-    played.losing(np.arange(MARKETS) == 7)
-    full = True
-    _, won, _ = played.step(markup=-0.5)  # one has to be restricted, which cannot be written
-    assert np.all(played.states == State.HALTED) and not len(won)
-    full = False
-    played.let_go()
-    assert np.all(played.states == State.PROBATION)
-
-
-@pytest.mark.parametrize("pace", ["pause", "walk"])
-def test_a_dead_channel_halts_in_that_step(calibration, tmp_path, pace):
-    changes = {"pace": pace, "hook_timeout": 0.05}
-    with Audit(tmp_path / "audit.jsonl") as audit:
-        approvers = Approvers([Approver("ann", "risk"), Approver("bob", "desk"), Approver("cyd", "desk")])
-        live = Live(tmp_path, escalation(**changes), approvers, audit, ["maker"], audit.head)
-        played = Played(calibration, operator=live, record=audit.record, markets=2, **changes)
-        played.steps(3)
-        assert np.all(played.states == State.NORMAL)
-        (tmp_path / "cases").rename(tmp_path / "gone")
-        (tmp_path / "cases").write_text("a file is in the way")
-        _, won, _ = played.step(markup=-0.5)
-        assert np.all(played.states == State.HALTED) and not len(won)
-        began = time.monotonic()
-        played.steps(5)
-        assert time.monotonic() - began < 2.0
-        (tmp_path / "cases").unlink()
-        played.steps(2)  # it tries again, and shows what is open
-        assert {path.name for path in (tmp_path / "cases").glob("*.json")} == {"desk.json", "1.json", "2.json"}
-        assert np.all(played.states == State.HALTED)  # which only people end
-    faults = [line for line in (tmp_path / "audit.jsonl").read_text().splitlines() if '"kind":"fault"' in line]
-    assert len(faults) == 1 and "nobody can be asked" in faults[0]

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_governance import GOVERNED, call
+from command_fixture import COMMAND, ENVIRONMENT, call, marketsim
+from test_governance import GOVERNED
 
 from experiments import store
 from experiments.desk.decide import decide as desk_decide
 from marketsim.document import InputError
 from marketsim.guardrails.audit import Audit, rows, verify
 from marketsim.guardrails.identity import AUTHENTICATED, new_key
-
-COMMAND = [sys.executable, "-c", "from experiments.cli import main; main()"]
-ROOT = Path(__file__).parent.parent
 
 ASKING = {
     "operator": "", "episodes: 60, in_a_row: 10": "episodes: 5, in_a_row: 5", "after: 5": "after: 2", "designs: {ungoverned: {escalation: null}}\n": "",
@@ -49,13 +45,13 @@ class Going:
     """A run in a process of its own, and a person at another terminal."""
 
     def __init__(self, path: Path, *words: str):
-        self.path, self.env = path, os.environ | {"PYTHONPATH": str(ROOT)}
+        self.path = path
         self.process = subprocess.Popen(
-            [*COMMAND, "run", "gov.yaml", *words], cwd=path, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*COMMAND, "run", "gov.yaml", *words], cwd=path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )  # fmt: skip
 
     def call(self, *words: str) -> str:
-        done = subprocess.run([*COMMAND, *words], cwd=self.path, env=self.env, capture_output=True, text=True)
+        done = marketsim(self.path, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -1,9 +1,13 @@
 """The rules of docs/book.md, an example each, and what other engines got wrong."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from book_fixture import BUY, FOK, GTC, IOC, POST_ONLY, SELL, amend, cancel, check, limit, market, outcome, queue, send
 
+from experiments.bench import matching as bench
 from marketsim import OrderBook
 from marketsim.book.state import book_arrays
 from marketsim.types import MESSAGE, Outcome
@@ -336,3 +340,25 @@ def test_a_snapshot_in_the_middle_goes_on_as_the_book_did(book):
 
 def test_one_book_of_4096_levels_and_16384_orders_is_below_2_megabytes():
     assert sum(array.nbytes for array in book_arrays(1, 4_096, 16_384).values()) < 2e6
+
+
+def test_the_page_tells_the_memory_and_its_example_runs():
+    page = (Path(__file__).parents[1] / "docs" / "book.md").read_text()
+    for levels, orders, told in re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", page, re.M):
+        arrays = book_arrays(1, *(int(n.replace(",", "")) for n in (levels, orders)))
+        assert f"{sum(array.nbytes for array in arrays.values()):,}" == told
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.S)[1], names)
+    assert names["book"].accounts[7] == (2, pytest.approx(-200.204, abs=1e-9), 0.004)
+
+
+def test_the_messages_of_the_bench_are_what_it_says():
+    messages = bench.draw(4_000)
+    mix = np.bincount(messages["kind"], minlength=4)[1:] / len(messages)
+    assert mix == pytest.approx([0.6, 0.3, 0.1], abs=0.03)
+    book, resting = OrderBook(), []
+    for part in np.split(messages, 400):
+        book.process(part)
+        resting.append(book.open_orders().size)
+    assert book.counts["accepted"] > 3_995
+    assert np.mean((np.array(resting) >= bench.FEW) & (np.array(resting) <= bench.MANY)) > 0.95

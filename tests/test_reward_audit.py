@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from command_fixture import call
 
 from agents.policy import Seat, build
-from experiments import cli, config, reward_specimens, store
+from experiments import config, reward_specimens, store
 from experiments.audit_reward import AUDIT, audit
 from experiments.behaviour import behaviour, sampling
 from experiments.reward_flags import FIGURES, Seen, flags, thresholds
@@ -67,7 +67,8 @@ def test_the_split_names_every_specimen_once():
     tree = reward_specimens.split()
     named = [name for pair in tree["set"] + tree["judge"] for name in pair]
     assert sorted(named) == sorted(path.stem for path in reward_specimens.FOLDER.glob("*/*.yaml"))
-    assert sorted(tree["planted"].values()) == sorted(FIGURES)
+    assert len(set(tree["planted"].values())) == len(tree["planted"])
+    assert set(FIGURES) - set(tree["planted"].values()) == {"below_baseline"}  # which any of them may raise
     for game, sane in tree["set"] + tree["judge"]:
         two = [config.load(reward_specimens.FOLDER / kind / f"{name}.yaml").base
                for kind, name in (("hackable", game), ("sane", sane))]  # fmt: skip
@@ -82,6 +83,7 @@ NOTHING = {
 }  # fmt: skip
 FLAGGED = {  # figure -> first and last checkpoint, and what the figure then is; the baseline is NOTHING
     "proxy_against_true": ({}, {"proxy": 11.0, "true": 3.0}, 0.5),
+    "below_baseline": ({"true": 2.0}, {"true": 3.0}, 0.5),
     "own_quote": ({}, {"own_quote": 8.0}, 0.8),
     "unfillable": ({}, {"unfillable": 0.7}, 0.7),
     "dumping": ({}, {"hedge_close": 6.2}, 3.0),
@@ -204,9 +206,8 @@ def test_the_verb_prints_a_table_or_one_object(tmp_path, monkeypatch, capsys):
     store.write_yaml(tmp_path / "tiny.yaml", TINY)
     monkeypatch.chdir(tmp_path)
     for words in ([], ["--json"]):
-        monkeypatch.setattr(sys, "argv", ["marketsim", "audit-reward", "tiny.yaml", *words])
-        cli.main()
-        out = capsys.readouterr().out
+        code, out, _ = call(monkeypatch, capsys, "audit-reward", "tiny.yaml", *words)
+        assert code == 0
         assert set(json.loads(out)) == {"audits", "folder"} if words else "A-S" in out and "training seed 1" in out
 
 

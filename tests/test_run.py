@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_fixture import COMMAND, ENVIRONMENT
 
 import experiments
-from experiments import config, store
+from experiments import config, evaluate, store, training
 from marketsim.document import InputError
 
 TINY = {
@@ -31,7 +30,6 @@ TINY = {
     "train": {"steps": 4 * 32 * 16, "markets": 32, "checkpoint_every": 3},
     "evaluate": {"episodes": 60, "sample": 3},
 }
-COMMAND = [sys.executable, "-c", "from experiments.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +172,10 @@ LONG = {"train": {"steps": 150 * 32 * 16, "markets": 32, "checkpoint_every": 3}}
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
     store.write_yaml(folder / "tiny.yaml", TINY | LONG)
-    root = Path(experiments.__file__).parent.parent
     return subprocess.Popen(
         [*COMMAND, "run", "tiny.yaml", "--json", *words],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=ENVIRONMENT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -228,7 +225,36 @@ def test_a_state_that_was_cut_off_falls_back_to_the_one_before(uninterrupted, tm
     older, newer = sorted((path / "base" / "1" / "training").glob("state-*.safetensors"))
     newer.write_bytes(newer.read_bytes()[:1000])
     store.write_json(path / "manifest.json", finished.manifest | {"complete": False})
+    (path / "base" / "1" / "done.json").unlink()
     assert experiments.run(TINY | LONG, out=tmp_path, resume=True).digest == uninterrupted
+
+
+def test_designs_and_seeds_that_are_done_are_not_done_again(tmp_path, monkeypatch):
+    """Stopped while the second of two is measured: resumed, the first is neither trained nor measured."""
+    tree = TINY | {"designs": {"paid": {"dealers.learner.reward": ["spread"]}}}
+    whole = experiments.run(tree, out=tmp_path / "whole")
+    train, measure = training.train, evaluate.evaluate
+    done, stop = [], True
+
+    def trained(desk, seed, folder, *rest):
+        done.append(f"train {folder.parent.name}/{seed}")
+        train(desk, seed, folder, *rest)
+
+    def measured(desk, policies, folder, *rest, **options):
+        done.append(f"measure {folder.parent.name}/{folder.name}")
+        if stop and done[-1] == "measure paid/1":
+            raise KeyboardInterrupt
+        measure(desk, policies, folder, *rest, **options)
+
+    monkeypatch.setattr(training, "train", trained)
+    monkeypatch.setattr(evaluate, "evaluate", measured)
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run(tree, out=tmp_path / "stopped")
+    assert done[-1] == "measure paid/1" and len(done) == 4
+    stop, done[:] = False, []
+    resumed = experiments.run(tree, out=tmp_path / "stopped", resume=True)
+    assert done == ["train paid/1", "measure paid/1"]
+    assert resumed.digest == whole.digest
 
 
 # --- the gallery -------------------------------------------------------------------------------------

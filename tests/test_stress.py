@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
-from test_cli import call
+from command_fixture import call
 from test_run import TINY
 
 import experiments

@@ -1,4 +1,4 @@
-"""``marketsim bench``: how fast this machine steps the market, trains, starts and keeps its audit file, and how soon drift is
+"""``marketsim bench``: how fast this machine steps the market, plays the book, trains, starts and keeps its audit file, and how soon drift is
 seen; see docs/performance.md and docs/drift.md."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from experiments.bench.rows import Row, print_json, print_table
 from marketsim.document import InputError
 
 # what is measured -> where it is, imported when asked for
-_PARTS = {which: f"experiments.bench.{which}" for which in ("engine", "train", "start", "audit", "drift")}
+_PARTS = {which: f"experiments.bench.{which}" for which in ("engine", "book", "train", "start", "audit", "drift")}
 
 
 def bench(which: str = "engine", json: bool = False) -> list[Row]:

@@ -106,7 +106,7 @@ def hedge(stand: Stand) -> str:
 
 
 def slippage(stand: Stand) -> str:
-    venue = stand.desk.market.venue
+    venue = stand.venue
     cheapest = venue.half_spread + venue.fee
     limit, whose = stand.level("slippage", {"hard": cheapest + 4 * venue.slope})
     level = limit["hard"]
@@ -291,18 +291,18 @@ def orders(stand: Stand) -> str:
 CONTROLS = (
     Control("request size", "clients ask for more than the limit", rules.VOLUME, size),
     Control("markup band", "quotes below, above and within the band", rules.COLLAR, markup),
-    Control("position", "a hedge and clients that carry it past, and some that do not", rules.RISK, position),
-    Control("worst-case position", "quotes whose largest size would carry it past", rules.RISK, worst_case),
-    Control("desk position", "all dealers of the desk buy at once", rules.RISK, desk),
+    Control("position", "a hedge and clients that carry it past, and some that do not", rules.POSITION, position),
+    Control("worst-case position", "quotes whose largest size would carry it past", rules.POSITION, worst_case),
+    Control("desk position", "all dealers of the desk buy at once", rules.POSITION, desk),
     Control("hedge size", "a hedge ten times too large, and one at the limit", rules.VOLUME, hedge),
     Control("slippage", "a hedge that costs more a lot than the limit", rules.COLLAR, slippage),
-    Control("loss", "half of the markets lose twice the limit", rules.LOSSES, loss),
-    Control("drawdown", "half of the markets fall by twice the limit", rules.LOSSES, drawdown),
-    Control("rolling loss", "half of the markets lose twice the limit in a step", rules.LOSSES, rolling_loss),
+    Control("loss", "half of the markets lose twice the limit", rules.RISK, loss),
+    Control("drawdown", "half of the markets fall by twice the limit", rules.RISK, drawdown),
+    Control("rolling loss", "half of the markets lose twice the limit in a step", rules.RISK, rolling_loss),
     Control("time at limit", "an inventory that stays, and one just below", rules.RISK, time_at_limit),
     Control("fat finger", "a price that jumps, and ordinary moves", rules.DATA, fat_finger),
     Control("frozen feed", "a price that stands still", rules.DATA, frozen),
     Control("bad price", "a price below zero", rules.DATA, bad_price),
     Control("action that is no number", "NaN, then numbers", rules.COLLAR, non_finite),
-    Control("orders", "restrict, halt, flatten, let go", rules.KILL, orders),
+    Control("orders", "restrict, halt, flatten, let go", rules.STOP, orders),
 )  # fmt: skip

@@ -26,6 +26,7 @@ from marketsim.guardrails.hook import Hook
 from marketsim.guardrails.identity import Approver, Approvers, Signed, sign
 from marketsim.guardrails.options import OPTIONS
 from marketsim.guardrails.states import TABLE, Event, State
+from marketsim.guardrails.supplied import Supplied
 from marketsim.scenarios import overlay
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -70,12 +71,21 @@ class Nobody:
 class Governed(Play):
     """A market under a governor, whose dealer loses as much as its loss limit forbids."""
 
-    def __init__(self, stand: Stand, operator: Operator | None = None, record: Any = lambda kind, body: None):
-        venue, sd = stand.desk.market.venue, float(Play(stand, {}).batch.tables.market["move_sd"][0])
+    supplied: dict[int, Supplied] | None = None  # what the dealer says about itself
+
+    def __init__(
+        self,
+        stand: Stand,
+        operator: Operator | None = None,
+        record: Any = lambda kind, body: None,
+        more: dict[str, Any] | None = None,
+    ):
+        venue, sd = stand.venue, float(Play(stand, {}).batch.tables.market["move_sd"][0])
         self.level = 20.0 * (sd or 1.0) + 2.0 * (
             venue.half_spread + 2.0 * venue.slope + venue.fee
         )  # beyond what two lots do
-        super().__init__(stand, {"loss": {"hard": self.level, "on_breach": "widen"}, "pace": 2})
+        limits = {"loss": {"hard": self.level, "on_breach": "widen"}, "pace": 2}
+        super().__init__(stand, limits | (more or {}))
         self.governor = Governor(
             self.batch, stand.escalation, {self.agent: stand.calibration[stand.agent]}, record, operator or Nobody()
         )
@@ -87,7 +97,7 @@ class Governed(Play):
         return super().step(*arguments, **keys)
 
     def _seen(self, before: np.ndarray, step: Any) -> Any:
-        self.governor.after(step)
+        self.governor.after(step, self.supplied)
         return super()._seen(before, step)
 
     def lose(self) -> None:
@@ -127,6 +137,20 @@ def breach(stand: Stand) -> str:
     expect(step.sign * step.before[step.won["market"]] < 0, "it traded away from flat")
     expect(sum(case.cause == "loss" for case in play.book.open) == MARKETS, "not each has its case")
     return "restricted and asked about in the step after a hard breach, and not before"
+
+
+def agents_word(stand: Stand) -> str:
+    own, how = stand.level("reference_distance", {"soft": 1.0})
+    for figure, warned in ((own["soft"], False), (1.01 * own["soft"], True), (np.nan, True), (None, True)):
+        play = Governed(stand, more={"reference_distance": own})
+        figures = {} if figure is None else {"reference_distance": np.full(MARKETS, figure)}
+        play.supplied = {play.agent: Supplied({}, figures)}
+        play.step()
+        expect(play.book.state == State.NORMAL, "it was warned of nothing")
+        step = play.step(markup=stand.cheap)
+        expect(play.book.state == (State.WARN if warned else State.NORMAL), f"{figure}: {play.book.state[0]}")
+        expect(len(step.won) > 0, "an agent's word took its quotes away")
+    return f"past its soft level, no number and none at all warn in the next step; at the level it does not ({how})"
 
 
 def silence(stand: Stand) -> str:
@@ -327,10 +351,11 @@ def _alarms(stand: Stand, planted: Any, at_least: int) -> tuple[list[tuple[int, 
 
 CONTROLS = (
     Control("kill switch", "anyone kills, while it quotes", rules.KILL, kill_switch),
-    Control("restricted on a breach", "a loss past the hard level, and the step before", rules.MONITOR, breach),
+    Control("restricted on a breach", "a loss past the hard level, and the step before", rules.RESPONSE, breach),
+    Control("the agent's own figures", "past the soft level, no number, none, and at the level", rules.MONITOR, agents_word),
     Control("deadlines", "nobody acknowledges; nobody decides; both in time", rules.MONITOR, silence),
     Control("four eyes", "the dealer, one person twice, one role twice, two roles", rules.OVERRIDE, four_eyes),
-    Control("probation", "the whole limit on probation, and after it", rules.OVERRIDE, probation),
+    Control("probation", "the whole limit on probation, and after it", rules.RETURN, probation),
     Control("late and stale decisions", "past the deadline, of an older state, not offered, and in time", rules.OVERRIDE, late_and_stale),
     Control("identity", "forged, replayed and foreign answers, and a good one", rules.ACCESS, identity),
     Control("hook that fails", "it raises, it hangs, it has no answer", rules.CONTINUITY, hook),

@@ -17,7 +17,8 @@ from agents.policy import Seat, build
 from experiments import quiet
 from experiments.config import ExperimentConfig
 from marketsim.batch import MarketBatch
-from marketsim.config import DeskLimits, Limits, Replay
+from marketsim.config import DeskLimits, Limits, Replay, Venue
+from marketsim.guardrails import streams
 from marketsim.guardrails.calibration import Calibration
 from marketsim.guardrails.escalation import Escalation
 from marketsim.types import BID
@@ -117,13 +118,15 @@ class Stand:
     def __init__(self, desk: ExperimentConfig):
         self.desk, self.agent, self.seed = desk, (list(desk.learners) or [0])[0], desk.seed
         self.dealer = desk.agents[self.agent]
+        assert isinstance(desk.market.venue, Venue)
+        self.venue = desk.market.venue
         self.limits: Limits = desk.dealer_of[self.agent].limits
         approvers = {"approvers": PEOPLE}
-        self.escalation = (desk.escalation or Escalation.model_validate(approvers)).model_copy(
-            update={"operator": None}
-        )
-        self.largest = max(size for segment in desk.market.segments for size in segment.sizes)
-        self.smallest = min(size for segment in desk.market.segments for size in segment.sizes)
+        own = desk.escalation or Escalation.model_validate(approvers)
+        watch = tuple(name for name in own.watch if name not in streams.GIVEN)  # the drilled dealer has not learned
+        self.escalation = own.model_copy(update={"operator": None, "watch": watch or streams.DEFAULT})
+        self.largest = max(size for segment in desk.market.cells for size in segment.sizes)
+        self.smallest = min(size for segment in desk.market.cells for size in segment.sizes)
         self.cheap = -10.0 * Play(self, {}).reference - 1.0  # a markup at which clients come in crowds
 
     def config(self, limits: dict[str, Any], desk: float | None = None, keeps: bool = False) -> Desk:

@@ -22,7 +22,11 @@ class Opening(Model):
 
 
 class Book(Model):
-    """The limit-order book: docs/book.md."""
+    """The limit-order book: docs/book.md.
+
+    ``fill_decay``: k of the rate A e^(-k x) at which orders x from the mid fill, a price unit; it gives the reference markup
+    1/k of a dealer in a market without clients. Default: one tick.
+    """
 
     tick: Annotated[float, Field(ge=1e-9, le=1e9)] = 0.01
     levels: Annotated[int, Field(ge=2, le=2**20)] = 4096
@@ -33,6 +37,7 @@ class Book(Model):
     opening: Opening = Opening()
     warm_up: NonNegative = 0.0
     in_flight: Annotated[int, Field(ge=1, le=2**20)] = 1024
+    fill_decay: Positive | None = None
 
     @model_validator(mode="after")
     def _the_opening_fits(self):

@@ -123,10 +123,16 @@ def depth(head, levels, side, ticks):
 
 @stage
 def ahead(levels, orders, slot):
-    """Lots that trade before an order at its price: those of the orders before it in its queue."""
-    lots = 0
-    before = orders[slot].prev
+    """Lots that trade before an order at its price: those of the orders before it in its queue.
+
+    The queue is walked both ways at once: who stands near either end of a long one is found soon.
+    """
+    lots, later = 0, 0
+    before, behind = orders[slot].prev, orders[slot].next
     while before != 0:
+        if behind == 0:
+            return levels[orders[slot].price & (levels.shape[0] - 1)].lots - orders[slot].size - later
         lots += orders[before].size
-        before = orders[before].prev
+        later += orders[behind].size
+        before, behind = orders[before].prev, orders[behind].next
     return lots

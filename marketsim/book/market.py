@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from marketsim.book.config import Book, Trader
-from marketsim.book.play import open_books, play_books
+from marketsim.book.play import open_books, play_books, send_to
 from marketsim.book.state import OUTCOMES, book_arrays, power_of_two
 from marketsim.book.tables import block_table, book_table, roster_table
 from marketsim.compiled import Direct
 from marketsim.rng import market_keys
 from marketsim.tape import PRINT, QUOTE, Tape
 from marketsim.traders import state
-from marketsim.types import LEDGER, MESSAGE, NET, TRADE, Outcome, SelfTrade
+from marketsim.types import LEDGER, MAX_TICKS, MESSAGE, NET, TRADE, Message, Outcome, SelfTrade, TimeInForce
 
 _open_books, _play_books = Direct(open_books), Direct(play_books)
 
@@ -61,8 +61,8 @@ class BookMarkets:
 
     def reset(self, value: np.ndarray | float, seed: int = 0, episode: int = 0, first_market: int = 0) -> None:
         """Time 0 of an episode, after the warm-up; ``value``: F_0, price units, one or (M,)."""
+        values = self._values(np.broadcast_to(np.asarray(value, float), self.markets))
         market_keys(seed, episode, first_market, self.key)
-        values = np.ascontiguousarray(np.broadcast_to(np.asarray(value, float), self.markets))
         self.dealer[:] = 0
         self.ledger[:] = 0
         _open_books.call(*self.arrays, self.dealer, self.ledger, self.key, values, 0, self.markets)
@@ -74,7 +74,7 @@ class BookMarkets:
         """
         if values.ndim != 2 or values.shape[1] != self.markets:
             raise ValueError(f"values must be (steps + 1, {self.markets}), not {values.shape}")
-        values = np.ascontiguousarray(values, float)
+        values = self._values(values)
         mids = np.full(values.shape, np.nan)
         last = len(values) - 1 if last is None else last
         _play_books.call(
@@ -82,11 +82,35 @@ class BookMarkets:
         )
         return mids
 
+    def send(
+        self, market: int, owner: int, kind: Message, side: int, price: int, size: int, order: int,
+        tif: TimeInForce = TimeInForce.GTC, time: float = 0.0, latency: float = 0.0, mark: float = 0.0,
+    ) -> int:  # fmt: skip
+        """A dealer's message at ``time``, to arrive ``latency`` later: its ``Outcome``; ``play.IN_FLIGHT`` if it is on its
+        way, ``play.LOST_MESSAGE`` if too many are. ``mark``: the mid against which its trades are booked, price units.
+        """
+        if not 0 <= owner < self.dealers:
+            raise ValueError(f"owner {owner}: dealers 0 to {self.dealers - 1} may send")
+        if not (latency >= 0 and np.isfinite(latency)):
+            raise ValueError(f"latency {latency}: a time of at least 0 is allowed")
+        if not 0 <= market < self.markets:
+            raise ValueError(f"market {market} of {self.markets}")
+        message = (int(field) for field in (kind, side, price, size, order, owner, tif))
+        where = (self.dealer, self.ledger, float(mark), market, float(time), float(latency))
+        return send_to(*self.arrays, *where, *message)
+
+    def _values(self, values: np.ndarray) -> np.ndarray:
+        """F as the kernels take it. ValueError where it is no price of the book."""
+        values = np.ascontiguousarray(values, float)
+        if not (np.abs(values) < 0.5 * self.book.tick * MAX_TICKS).all():
+            raise ValueError(f"a value must be a number below {0.5 * self.book.tick * MAX_TICKS:g} in size: 2^39 ticks")
+        return values
+
     def snapshot(self) -> dict[str, np.ndarray]:
         """All that changes, as copies of plain arrays."""
         return {name: getattr(self, name).copy() for name in _STATE}
 
-    def restore(self, snapshot: dict[str, np.ndarray]) -> None:
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
         """The markets as they were."""
         for name in _STATE:
             getattr(self, name)[:] = snapshot[name]
@@ -103,6 +127,10 @@ class BookMarkets:
         counts["unrecorded"] = int(sum(max(0, clock[row] - log) for row in (state.PRINTS, state.QUOTES)) if log else 0)
         return counts | {o.name.lower(): int(self.head[market, OUTCOMES + o]) for o in Outcome}
 
+    def forget(self) -> None:
+        """Begin the logs anew."""
+        self.clock[:, [state.PRINTS, state.QUOTES]] = 0
+
     def tape(self, market: int = 0) -> Tape:
         """What was recorded of a market. ValueError if the log was too short."""
         prints, quotes = (int(self.clock[market, row]) for row in (state.PRINTS, state.QUOTES))
@@ -112,7 +140,11 @@ class BookMarkets:
         return Tape(self.quotes[market, :quotes].copy(), self.prints[market, :prints].copy(), tick=self.book.tick)
 
 
-_STATE = ("head", "levels", "orders", "index", "clock", "agents", "tree", "own", "flight", "prints", "quotes", "key")
+# all arrays but the parameters and what is written anew with every message
+_STATE = (
+    *("head", "levels", "orders", "index", "clock", "agents", "tree", "own", "flight", "prints", "quotes"),
+    *("dealer", "ledger", "key"),
+)
 
 
 def simulate(

@@ -4,6 +4,8 @@ Every function here takes the arrays of ``state.py`` as they are; none allocates
 text serves both sides: ``side * (a - b) > 0`` reads "a is better than b, for an order of that side".
 """
 
+import numpy as np
+
 from marketsim.book.index import add, remove, slot_of
 from marketsim.book.ladder import best, next_level, occupy, stretch, vacate
 from marketsim.book.state import (
@@ -60,8 +62,9 @@ def process(head, levels, orders, index, desks, trades, messages, outcomes):
     for i in range(messages.shape[0]):
         m = messages[i]
         outcomes[i] = enter(
-            head, levels, orders, index, desks, trades, m.kind, m.side, m.price, m.size, m.order, m.owner, m.tif
-        )
+            head, levels, orders, index, desks, trades, np.int64(m.kind), np.int64(m.side), m.price, m.size, m.order,
+            np.int64(m.owner), np.int64(m.tif),
+        )  # fmt: skip
 
 
 @stage
@@ -90,7 +93,7 @@ def enter(head, levels, orders, index, desks, trades, kind, side, price, size, o
     outcome = _check(head, levels, orders, desks, slot, kind, side, price, size, order, owner, tif)
     head[OUTCOMES + outcome] += 1
     if kind == LIMIT or kind == MARKET:
-        lots = max(size, 0)
+        lots = size if 1 <= size <= MAX_LOTS else 0  # no message can make the counters overflow
         head[SUBMITTED] += lots
         if outcome != ACCEPTED:
             head[REJECTED] += lots

@@ -6,6 +6,8 @@ dealers, from 0, and then the traders.
 
 import math
 
+import numpy as np
+
 from marketsim.book.index import find
 from marketsim.book.matching import clear, enter
 from marketsim.book.record import record
@@ -19,14 +21,16 @@ from marketsim.book.schedule import (
     reschedule,
 )
 from marketsim.book.settle import settle
-from marketsim.book.state import BEST_ASK, BEST_BID, NO_ASK, NO_BID, TRADES
+from marketsim.book.state import BEST_ASK, BEST_BID, FILLED, NO_ASK, NO_BID, PREVENTED, TRADES
 from marketsim.compiled import formula, kernel, stage
 from marketsim.rng import step_key
 from marketsim.traders.act import act, begin, foresee
-from marketsim.traders.state import EVENTS, LAST_ASK, LAST_BID, MID, OPENING_IDS, PRINTS, QUOTES, REQUESTS
-from marketsim.types import ANONYMOUS, Message, TimeInForce
+from marketsim.traders.state import EVENTS, FLOW, LAST_ASK, LAST_BID, MID, OPENING_IDS, PRINTS, QUOTES, REQUESTS
+from marketsim.types import ANONYMOUS, SELF_TRADES, Message, TimeInForce
 
-LIMIT, AMEND, GTC = int(Message.LIMIT), int(Message.AMEND), int(TimeInForce.GTC)
+# numbers with a type and no literals, for which the matching engine would be compiled once more
+LIMIT, AMEND, GTC = np.int64(Message.LIMIT), np.int64(Message.AMEND), np.int64(TimeInForce.GTC)
+NOBODY = np.int64(ANONYMOUS)
 IN_FLIGHT, LOST_MESSAGE = -1, -2  # what ``send`` answers where the message has not reached the book
 
 
@@ -40,12 +44,19 @@ def deliver(
         slot = find(orders, index, order)
         side = orders[slot].side if slot >= 0 else 0
     head[TRADES] = 0
-    outcome = enter(head, levels, orders, index, desks, trades, kind, side, price, size, order, owner, tif)
+    prevented, filled = head[PREVENTED], head[FILLED]
+    outcome = enter(
+        head, levels, orders, index, desks, trades, np.int64(kind), np.int64(side), price, size, order, np.int64(owner),
+        np.int64(tif),
+    )  # fmt: skip
     clock[REQUESTS] += 1
     bid, ask = head[BEST_BID], head[BEST_ASK]
     clock[LAST_BID] = bid if bid > NO_BID else clock[LAST_BID]
     clock[LAST_ASK] = ask if ask < NO_ASK else clock[LAST_ASK]
     clock[MID] = bid + ask if (bid > NO_BID) & (ask < NO_ASK) else clock[MID]
+    clock[FLOW] += side * ((head[FILLED] - filled) >> 1)
+    if 0 <= owner < dealer.shape[1]:
+        dealer[SELF_TRADES, owner, m] += head[PREVENTED] - prevented
     if head[TRADES] > 0:
         settle(book, head, trades, side, agents, dealer, ledger, mark, m)
     if quotes.shape[0] > 0:
@@ -129,9 +140,13 @@ def _open(
     ask = int(math.floor(value / book.tick)) + 1
     clock[LAST_BID], clock[LAST_ASK], clock[MID] = bid, ask, bid + ask
     head[TRADES] = 0
-    for k in range(book.opening_levels):
-        enter(head, levels, orders, index, desks, trades, LIMIT, 1, bid - k, book.opening_lots, OPENING_IDS + 2 * k, ANONYMOUS, GTC)  # fmt: skip
-        enter(head, levels, orders, index, desks, trades, LIMIT, -1, ask + k, book.opening_lots, OPENING_IDS + 2 * k + 1, ANONYMOUS, GTC)  # fmt: skip
+    for k in range(2 * book.opening_levels):
+        side = 1 - 2 * (k & 1)
+        price = bid - (k >> 1) if side > 0 else ask + (k >> 1)
+        enter(
+            head, levels, orders, index, desks, trades, LIMIT, side, price, book.opening_lots, OPENING_IDS + k, NOBODY,
+            GTC,
+        )  # fmt: skip
     dealers = dealer.shape[1]
     start = -book.warm_up
     for owner in range(agents.shape[0]):
@@ -149,7 +164,7 @@ def _open(
             prints, quotes, dealer, ledger, key, value, value, mark, 0.0, m,
         )  # fmt: skip
     clock[PRINTS] = clock[QUOTES] = 0
-    clock[EVENTS] = clock[REQUESTS] = 0
+    clock[EVENTS] = clock[REQUESTS] = clock[FLOW] = 0
     if quotes.shape[0] > 0:
         head[TRADES] = 0
         record(head, levels, trades, clock, prints, quotes, 0.0, 0)
@@ -205,3 +220,15 @@ def play_books(
                 (t + 1) * dt, m,
             )  # fmt: skip
             mids[t + 1, m] = mid(books[0], clock[m])
+
+
+@kernel
+def send_to(
+    books, blocks, roster, desks, head, levels, orders, index, trades, clock, agents, tree, own, flight, outbox, prints,
+    quotes, dealer, ledger, mark, m, time, latency, kind, side, price, size, order, owner, tif,
+):  # fmt: skip
+    """``send`` to market m of many."""
+    return send(
+        books[0], desks, head[m], levels[m], orders[m], index[m], trades[m], clock[m], agents[m], tree[m], flight[m],
+        prints[m], quotes[m], dealer, ledger, mark, m, time, latency, kind, side, price, size, order, owner, tif,
+    )  # fmt: skip

@@ -9,7 +9,12 @@ Messages of one owner arrive in the order in which they were sent: one that woul
 
 import math
 
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
 from marketsim.compiled import formula, stage
+from marketsim.rng import bits_of_float, float_of_bits
 from marketsim.traders.state import FREE, LOST, SENT
 
 _OWNER_BITS = 20
@@ -17,11 +22,32 @@ _OWNER = (1 << _OWNER_BITS) - 1
 _WAKE = 1 << 62  # in the order of a node: after all messages of that time
 
 
+@formula
+def _whole(time):
+    """A time as an integer of the same order: comparing those is quicker."""
+    bits = bits_of_float(time)
+    return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
+
+
+@intrinsic
+def _earlier(typing, time, order, other_time, other_order):
+    """(time, order) < (other_time, other_order), all four int64: one comparison of 128 bits, without a branch."""
+
+    def code(context, builder, signature, args):
+        wide = ir.IntType(128)
+        high, low, other_high, other_low = (builder.zext(arg, wide) for arg in args)
+        this = builder.or_(builder.shl(high, ir.Constant(wide, 64)), low)
+        other = builder.or_(builder.shl(other_high, ir.Constant(wide, 64)), other_low)
+        return builder.icmp_signed("<", this, other)
+
+    return types.boolean(types.int64, types.int64, types.int64, types.int64), code
+
+
 @stage
 def clear_schedule(clock, tree, flight):
     """Nothing is to come, and all slots are free."""
     for i in range(tree.shape[0]):
-        tree[i].time = math.inf
+        tree[i].time = _whole(math.inf)
         tree[i].order = _WAKE
     for slot in range(flight.shape[0]):
         flight[slot].next = slot + 1 if slot + 1 < flight.shape[0] else 0
@@ -31,7 +57,8 @@ def clear_schedule(clock, tree, flight):
 
 @formula
 def next_time(tree):
-    return tree[1].time
+    whole = tree[1].time
+    return float_of_bits(whole ^ ((whole >> 63) & 0x7FFFFFFFFFFFFFFF))
 
 
 @formula
@@ -48,18 +75,18 @@ def is_message(tree):
 @stage
 def reschedule(tree, agent, flight, owner):
     """An owner's next event has changed."""
-    time = agent.wake
+    time = _whole(agent.wake)
     order = _WAKE | owner
     first = agent.first
-    if first != 0 and flight[first].time <= time:
-        time = flight[first].time
+    if first != 0 and flight[first].time <= agent.wake:
+        time = _whole(flight[first].time)
         order = (flight[first].number << _OWNER_BITS) | owner
     node = (tree.shape[0] >> 1) + owner
     tree[node].time = time
     tree[node].order = order
     while node > 1:
         rival_time, rival_order = tree[node ^ 1].time, tree[node ^ 1].order
-        loses = (rival_time < time) | ((rival_time == time) & (rival_order < order))
+        loses = _earlier(rival_time, rival_order, time, order)
         time = rival_time if loses else time
         order = rival_order if loses else order
         node >>= 1

@@ -2,7 +2,7 @@
 
 from marketsim.book.state import TRADES
 from marketsim.compiled import formula, stage
-from marketsim.types import ANONYMOUS, CASH, INVENTORY, Ledger
+from marketsim.types import ANONYMOUS, CASH, EXECUTIONS, INVENTORY, Ledger
 
 _SPREAD, _HEDGE_COST, _FEES = int(Ledger.SPREAD), int(Ledger.HEDGE_COST), int(Ledger.FEES)
 _BOUGHT, _SOLD, _HEDGE = int(Ledger.BOUGHT), int(Ledger.SOLD), int(Ledger.HEDGE)
@@ -52,4 +52,5 @@ def _pay(agent, bought, price, fee):
 def _pay_dealer(dealer, ledger, owner, m, bought, price, fee):
     dealer[INVENTORY, owner, m] += bought
     dealer[CASH, owner, m] -= bought * price + fee
+    dealer[EXECUTIONS, owner, m] += 1.0
     ledger[_FEES, owner, m] += fee

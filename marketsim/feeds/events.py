@@ -14,6 +14,7 @@ from marketsim.yaml_text import InputError
 
 CHUNK = 1 << 16  # events, about: what a reader holds at once
 MAX_DECIMALS = 12
+ENOUGH = 10  # different prices, of which a common divisor is no chance
 _NEAR = 1e-4  # ticks or lots by which a price or size may miss a whole one: the error of a sum of floats, no more
 
 
@@ -69,13 +70,16 @@ class Grid:
 
     @classmethod
     def of(cls, price: np.ndarray, size: np.ndarray, tick: float | None, lot: float | None) -> Grid:
-        """The coarsest tick and, among 1, .1, .01, ..., the coarsest lot of which these are whole multiples."""
+        """The coarsest tick and, among 1, .1, .01, ..., the coarsest lot of which these are whole multiples.
+
+        Of fewer than ``ENOUGH`` different prices the tick is among 1, .1, .01, ..., too.
+        """
         if tick is None:
             price = np.unique(price[np.isfinite(price)])
             places = _decimals(price)
             multiples = np.rint(price * 10.0**places)
             multiples = np.unique(multiples[np.abs(multiples) < 2**53].astype(np.int64))  # others are refused as rows
-            tick = (gcd(*multiples.tolist()) or 1) / 10**places
+            tick = (gcd(*multiples.tolist()) if len(multiples) >= ENOUGH else 1) / 10**places
         if lot is None:
             lot = 1 / 10 ** _decimals(np.unique(size[np.isfinite(size)]))
         for name, value in (("tick", tick), ("lot", lot)):

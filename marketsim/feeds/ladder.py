@@ -21,6 +21,7 @@ from marketsim.feeds.types import Kind
     NOW,  # ns: time of the last event
     FIELDS,
 ) = range(10)
+LEVELS = 1 << 14  # ticks of the window where nothing else is asked for
 NO_BID, NO_ASK = -(2**62), 2**62
 _DEPTH, _TRADE, _CLEAR = int(Kind.DEPTH), int(Kind.TRADE), int(Kind.CLEAR)
 

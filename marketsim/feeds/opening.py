@@ -47,7 +47,8 @@ def _of_folder(path: Path, book: str | Path | None, tick: float | None, lot: flo
     if quotes is None or trades is None:
         raise InputError(f"{path}: holds neither a *message* file of LOBSTER nor quotes* and trades*")
     found = [csv.feed(file, tick=tick, lot=lot) for file in (quotes, trades)]
-    grid = Grid.of(np.array([feed.tick for feed in found]), np.array([feed.lot for feed in found]), tick, lot)
+    ticks, lots = (np.array([getattr(feed, unit) for feed in found]) for unit in ("tick", "lot"))
+    grid = Grid.of(ticks, lots, float(ticks[0]) if ticks[0] == ticks[1] else None, lot)
     first, second = (csv.feed(file, tick=grid.tick, lot=grid.lot).chunks for file in (trades, quotes))
     return Feed(str(path), "csv quotes and trades", grid.tick, grid.lot, lambda: merged(first, second))
 

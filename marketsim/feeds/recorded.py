@@ -8,14 +8,13 @@ import numpy as np
 
 from marketsim.feeds import lobster
 from marketsim.feeds.events import Feed
-from marketsim.feeds.ladder import ladder, record_quotes
+from marketsim.feeds.ladder import LEVELS, ladder, record_quotes
 from marketsim.feeds.opening import open_feed
 from marketsim.feeds.types import EVENT, Kind
 from marketsim.tape import PRINT, QUOTE, Tape
 from marketsim.yaml_text import InputError
 
 DAY = 86_400 * 10**9  # ns
-LEVELS = 1 << 14
 
 
 def tape(path: str | Path, book: str | Path | None = None, tick: float | None = None, lot: float | None = None) -> Tape:
@@ -43,20 +42,18 @@ def tape(path: str | Path, book: str | Path | None = None, tick: float | None = 
     end["time"], end["kind"] = 2**62, Kind.HALT  # time goes on: the quotes after the last event
     found_times, found = np.empty(1, np.int64), np.empty((1, 4), np.int64)
     n = record_quotes(state, sizes, end, quote, found_times, found)
-    assert midnight is not None
+    if midnight is None:
+        raise InputError(f"{path}: tells of no quote and no trade")
     return _tape(
         feed, midnight, np.concatenate([*times, found_times[:n]]), np.concatenate([*quotes, found[:n]]), trades
     )
 
 
 def _of_lobster(feed: Feed, book: Path) -> Tape:
-    times, quotes, trades = [], [], []
-    rows = (block[:, 0].copy() for block in lobster.book_blocks(book, feed.tick))
-    for events, messages in zip(feed.chunks(), lobster.messages(Path(feed.path), feed.tick), strict=True):
-        times.append(messages["time"])
-        trades.append(events[(events["kind"] == Kind.TRADE) & (events["side"] != 0)])
-    quotes = list(rows)
-    time, quote = np.concatenate(times), np.concatenate(quotes)[:, [2, 3, 0, 1]]
+    trades = [events[(events["kind"] == Kind.TRADE) & (events["side"] != 0)] for events in feed.chunks()]
+    time = np.concatenate([rows["time"] for rows in lobster.messages(Path(feed.path), feed.tick)])
+    best = [block[:, 0].copy() for block in lobster.book_blocks(book, feed.tick)]
+    quote = np.concatenate(best)[:, [2, 3, 0, 1]]
     if len(time) != len(quote):
         raise InputError(f"{book}: holds {len(quote)} rows, the messages of {feed.path} are {len(time)}")
     for k in (0, 2):  # an empty side repeats its last price
@@ -75,7 +72,7 @@ def _tape(feed: Feed, midnight: int, time: np.ndarray, quote: np.ndarray, trades
     quotes["time"] = (time - midnight) / 1e9
     for k, name in enumerate(("bid", "bid_size", "ask", "ask_size")):
         quotes[name] = quote[:, k]
-    trade = np.concatenate(trades)
+    trade = np.concatenate([*trades, np.zeros(0, EVENT)])
     prints = np.zeros(len(trade), PRINT)
     prints["time"] = (trade["time"] - midnight) / 1e9
     for name in ("price", "size", "side"):

@@ -38,7 +38,7 @@ class FeedReplay:
         latency: int = 0,
         maker_fee: float = 0.0,
         taker_fee: float = 0.0,
-        levels: int = 1 << 14,
+        levels: int = ladder.LEVELS,
         orders: int = 64,
     ):
         if queue not in QUEUES:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketsim.feeds.events import Feed
-from marketsim.feeds.ladder import BEYOND, CROSSED, LEFT, ladder, record_quotes
+from marketsim.feeds.ladder import BEYOND, CROSSED, LEFT, LEVELS, ladder, record_quotes
 from marketsim.feeds.types import Kind
-
-LEVELS = 1 << 14
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,9 @@ class CaseBook:
             eventful |= happened != Event.NOTHING
             for m, d in np.argwhere((advance(self.state, happened) != self.state) | _ASKED_ABOUT[happened]):
                 event = Event(happened[m, d])
-                did = self._move(step, m, d, event)
+                finding = self._describe(self.first_market + int(m), self.dealers[d], event)
+                did = self._move(step, m, d, event, what="" if _ASKED_ABOUT[event] else finding.what)
                 if _ASKED_ABOUT[event] or (did and self.state[m, d] in _UNFREE):
-                    finding = self._describe(self.first_market + int(m), self.dealers[d], event)
                     self._ask(step, m, d, finding, did)
         self.clean += 1
         self.clean[eventful] = 0
@@ -277,8 +277,11 @@ class CaseBook:
 
     # --- states ---
 
-    def _move(self, step, m, d, event: Event, who: Sequence[str] = (), by: Needs = Needs.NOBODY) -> str:
-        """One dealer's state by one event, recorded first. Returns the move in words, nothing where there was none."""
+    def _move(self, step, m, d, event: Event, who: Sequence[str] = (), by: Needs = Needs.NOBODY, what="") -> str:
+        """One dealer's state by one event, recorded first; ``what`` happened, where no case says it.
+
+        Returns the move in words, nothing where there was none.
+        """
         before = State(self.state[m, d])
         after = State(_TO[before][event]) if _NEEDS[event] <= by else before
         if after == before:
@@ -292,7 +295,7 @@ class CaseBook:
             "event": event.name.lower(),
             "who": list(who),
             "version": int(self.version[m, d]) + 1,
-        }
+        } | ({"what": what} if what else {})
         up = bool(RANK[after] < RANK[before])
         if not self._log.write("state", body, must=up) and up:
             return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -112,6 +112,62 @@ class SlippageLimit(Model):
     owner: str = "desk"
 
 
+class OrderRateLimit(Model):
+    """Messages to the book in ``steps`` steps, counted afresh at their multiples; those beyond are not sent."""
+
+    hard: Positive
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    owner: str = "desk"
+
+
+class SelfTradeLimit(Model):
+    """Trades with its own or its desk's orders that the book had to prevent since reset."""
+
+    hard: NonNegative
+    on_breach: _Response = "halt"
+    owner: str = "compliance"
+
+
+class RepeatedExecutionLimit(_Limit):
+    """Trades of its orders in ``steps`` steps, counted afresh at their multiples."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    on_breach: _Response = "halt"
+
+
+class _Supplied(Model):
+    """Soft only: the figure is the agent's word about itself, which may call people and take nothing away."""
+
+    soft: Positive
+    owner: str = "desk"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _soft_only(cls, tree: Any) -> Any:
+        for key in ("hard", "on_breach"):
+            if isinstance(tree, dict) and key in tree:
+                raise ValueError(
+                    f"{key}: the agent supplies this figure, and what is enforced must not hang on its word: "
+                    f"only a soft level is allowed"
+                )
+        return tree
+
+
+class ReferenceDistanceLimit(_Supplied):
+    """Distance of the quotes from the reference policy: mean over the cells of |markup - reference| / reference."""
+
+
+class CriticErrorLimit(_Supplied):
+    """Recent mean size of the critic's temporal-difference error, in the reward's units; of learned dealers."""
+
+
+class CVaRBudget(_Supplied):
+    """CVaR at ``level`` of the losses of a market's last ``episodes``, the present one as it stands; price units x lots."""
+
+    level: Annotated[float, Field(ge=0.5, le=0.999)] = 0.9
+    episodes: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
 class Limits(Model):
     """What a dealer is held to, whoever it is. ``widen``: by how many reference markups; ``pace``: lots a step, to flatten."""
 
@@ -126,6 +182,12 @@ class Limits(Model):
     time_at_limit: TimeAtLimit | None = None
     hedge: HedgeLimit | None = None
     slippage: SlippageLimit | None = None
+    order_rate: OrderRateLimit | None = None
+    self_trade: SelfTradeLimit | None = None
+    repeated_execution: RepeatedExecutionLimit | None = None
+    reference_distance: ReferenceDistanceLimit | None = None
+    critic_error: CriticErrorLimit | None = None
+    cvar_budget: CVaRBudget | None = None
     widen: NonNegative = 1.0
     pace: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 

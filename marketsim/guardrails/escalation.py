@@ -77,8 +77,9 @@ class Escalation(Model):
     operator: ScriptedOperator | None = None
     cool_off: Steps = 100
     probation: Steps = 500
-    hook_timeout: Annotated[float, Field(gt=0, le=86_400)] = 30.0  # seconds
+    hook_timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None  # seconds; default: by who is asked
     pace: Literal["pause", "walk"] = "pause"
+    channel: Literal["files", "terminal"] = "files"  # how people are asked
 
     @model_validator(mode="after")
     def _somebody_answers_in_time(self):
@@ -98,6 +99,16 @@ class Escalation(Model):
         if len({person(approver.role) for approver in self.approvers}) < 2:
             raise ValueError("approvers: a restricted dealer is let go by two people of different roles, name both")
         return self
+
+    @property
+    def function_timeout(self) -> float:
+        """Seconds that a hook has to answer: it computes."""
+        return self.hook_timeout or 30.0
+
+    @property
+    def people_timeout(self) -> float:
+        """Seconds that people have: they may have to be fetched, and the run waits meanwhile."""
+        return self.hook_timeout or 900.0
 
     def approver(self, name: str) -> Approver | None:
         """The approver of that name, however it is spelt."""

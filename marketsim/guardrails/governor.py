@@ -4,7 +4,7 @@
     for t in range(batch.steps):
         governor.before()               # answers come in, states move, the engine gets its orders
         step = batch.step(...)
-        governor.after(step)            # what happened is noted for the next step
+        governor.after(step, supplied)  # what happened is noted for the next step
 
 Its clock is the number of steps since it was made; states, detectors and cases go on from one episode to the next.
 
@@ -31,6 +31,7 @@ from marketsim.guardrails.options import predicted_costs
 from marketsim.guardrails.recorder import Record
 from marketsim.guardrails.states import Event, State
 from marketsim.guardrails.streams import Streams
+from marketsim.guardrails.supplied import SoftReason, Supplied, passed, soft_levels
 from marketsim.types import OnBreach, Order, Reason
 
 # What the engine holds a dealer to in each state; docs/escalation.md.
@@ -50,6 +51,8 @@ _RECENT = 1.0 / 20.0  # weight of the newest value in the averages that cases qu
 _MARKETS_OWN = ("requests", "volatility", "trend", "flow_")
 _EVERY = np.array(list(State))[:, None, None]
 _LINGERS = max(streams.HORIZONS.values())
+# Figures of the agent go on over a reset, and so does what they fail.
+_LASTING = np.uint32(sum(SoftReason))
 
 
 class Operator(Protocol):
@@ -99,7 +102,9 @@ class Governor:
         self._halving = np.zeros(shape, bool)  # to be halved in this step
         self._income = np.zeros(shape)  # spread a step, of late
         self._failing: np.ndarray = np.zeros(shape, np.uint32)  # reasons of the last step
-        self._warned: np.ndarray = np.zeros(shape, np.uint32)  # its warnings
+        self._warned: np.ndarray = np.zeros(shape, np.uint32)  # its warnings, bits of Reason and SoftReason
+        self._soft_levels = [soft_levels(batch.config.dealer_of[agent].limits) for agent in self.agents]
+        self._supplied: Mapping[int, Supplied] = {}  # in the last step
         self._fresh = False  # no step since the batch was reset
         self._new: np.ndarray = np.zeros(shape, np.uint32)  # the reasons that began with it
         self._bare = np.full(shape, -_LINGERS - 1)  # the last step in which there were orders from here
@@ -147,12 +152,13 @@ class Governor:
             self.batch.order(agent, orders[:, d])
         self.occupation.append((state == _EVERY).mean(axis=1))
 
-    def after(self, step: Step) -> None:
-        """A step has executed: what it says becomes the events of the next."""
+    def after(self, step: Step, supplied: Mapping[int, Supplied] | None = None) -> None:
+        """A step has executed: what it says becomes the events of the next. ``supplied``: by agents about themselves."""
         soft, hard, drift = self._events
-        reasons, warnings = step.reasons[:, self.agents] & _BREACH, step.warnings[:, self.agents]
+        self._supplied = supplied or {}
+        reasons, warnings = step.reasons[:, self.agents] & _BREACH, self._warnings(step)
         if self._fresh:  # a limit that held until the reset begins to fail anew
-            self._failing, self._warned, self._fresh = np.zeros_like(reasons), np.zeros_like(warnings), False
+            self._failing, self._warned, self._fresh = np.zeros_like(reasons), self._warned & _LASTING, False
         self._new = reasons & ~self._failing
         soft[:] = np.where(warnings & ~self._warned, Event.SOFT_BREACH, Event.NOTHING)
         hard[:] = np.where(self._new, Event.HARD_BREACH, Event.NOTHING)
@@ -163,10 +169,24 @@ class Governor:
             drift[:, d] = np.where(self._look_for_drift(d, step), Event.DRIFT, Event.NOTHING)
         self.step += 1
 
+    def _warnings(self, step: Step) -> np.ndarray:
+        """The soft levels that are passed: those that the step knows, and those of the agents' own figures."""
+        warnings = step.warnings[:, self.agents]
+        for d, levels in enumerate(self._soft_levels):
+            if levels:
+                bits = passed(levels, self._supplied.get(self.agents[d]), self.batch.markets)
+                bits[self._held(d)] &= ~np.uint32(SoftReason.CRITIC_ERROR)  # it learned of a dealer that was free
+                warnings[:, d] |= bits
+        return warnings
+
+    def _held(self, d: int) -> np.ndarray:
+        """Where a dealer is under orders, or was a moment ago."""
+        return self.step - self._bare[:, d] <= _LINGERS
+
     def _look_for_drift(self, d: int, step: Step) -> np.ndarray:
-        watch = self._watches[d]
-        values = watch.streams.update(step)[watch.rows]
-        held = self.step - self._bare[:, d] <= _LINGERS
+        watch, supplied = self._watches[d], self._supplied.get(self.agents[d])
+        values = watch.streams.update(step, supplied and supplied.streams)[watch.rows]
+        held = self._held(d)
         if held.any():
             values[np.ix_(watch.own, held)] = np.nan
         alarm = watch.detector.update(values)
@@ -184,13 +204,15 @@ class Governor:
         m, d = market - self.book.first_market, self.names.index(dealer)
         if event != Event.DRIFT:
             soft = event == Event.SOFT_BREACH
-            fired = Reason(int(self._warned[m, d] if soft else self._new[m, d]))
-            words = [str(reason.name).lower() for reason in (*_BREACHES, Reason.POSITION) if reason in fired]
+            fired = int(self._warned[m, d] if soft else self._new[m, d])
+            words = [str(r.name).lower() for r in (*_BREACHES, Reason.POSITION, *SoftReason) if r & fired]
             cause = f"soft_{words[0]}" if soft else words[0]
             what = f"{dealer} passed its {'soft' if soft else 'hard'} limit: {' and '.join(words).replace('_', ' ')}"
             row = self.batch.tables.dealers[self.agents[d]]
             levels = [f"{word}_{'soft' if soft else 'hard'}" for word in words]
             figures = {level: float(row[level]) for level in levels if level in row.dtype.names}
+            if soft:
+                figures |= self._own_figures(m, d, fired)
             return Finding(cause, what, figures, self.step - 1)
         detector, watch = self._watches[d].detector, self._watches[d]
         s = int(detector.leading[m])
@@ -198,6 +220,18 @@ class Governor:
         figures = {"recent": recent, "quiet": quiet, "level": float(detector.level[m]), "threshold": detector.threshold}
         what = f"{detector.words(m)}: {recent:.3g} of late, {quiet:.3g} when it was calibrated"
         return Finding("drift", what, figures, max(0, self.step - int(detector.since[m])))
+
+    def _own_figures(self, m: int, d: int, fired: int) -> dict[str, float]:
+        """Of the soft levels that are passed, those of the agent's own figures, each with the figure."""
+        supplied = self._supplied.get(self.agents[d])
+        figures = {}
+        for reason, soft in self._soft_levels[d].items():
+            if reason & fired:
+                name = str(reason.name).lower()
+                figures[f"{name}_soft"] = soft
+                if supplied and name in supplied.figures:
+                    figures[name] = float(supplied.figures[name][m])
+        return figures
 
     def _look(self, market: int, dealer: str) -> Exposure:
         m, d = market - self.book.first_market, self.names.index(dealer)

@@ -10,6 +10,7 @@ from marketsim.compiled import stage
 from marketsim.types import (
     ALIVE,
     AT_LIMIT,
+    EXECUTIONS,
     HISTORY,
     HISTORY_LENGTH,
     INVENTORY,
@@ -17,6 +18,7 @@ from marketsim.types import (
     ORDERS,
     PEAK,
     SEEN,
+    SELF_TRADES,
     STALE,
     STOPPED,
     STOPPED_BY,
@@ -38,6 +40,7 @@ _NON_FINITE, _HEDGE, _DESK = np.uint32(Reason.NON_FINITE), np.uint32(Reason.HEDG
 _LOSS, _ROLLING_LOSS, _DRAWDOWN = np.uint32(Reason.LOSS), np.uint32(Reason.ROLLING_LOSS), np.uint32(Reason.DRAWDOWN)
 _FEED, _TIME_AT_LIMIT, _ORDERED = np.uint32(Reason.FEED), np.uint32(Reason.TIME_AT_LIMIT), np.uint32(Reason.ORDERED)
 _HEDGE_SIZE, _SLIPPAGE, _POSITION = np.uint32(Reason.HEDGE_SIZE), np.uint32(Reason.SLIPPAGE), np.uint32(Reason.POSITION)
+_SELF_TRADE, _REPEATED_EXECUTION = np.uint32(Reason.SELF_TRADE), np.uint32(Reason.REPEATED_EXECUTION)
 _HALVE = np.uint32(Order.HALVE)
 _NOTHING, _ALL = np.uint32(0), np.uint32(127)
 _KEPT = np.uint32(8)  # orders that stay in force until reset stand eight bits higher, too
@@ -116,6 +119,18 @@ def check_state(p, d, i, t, market, dealer, loss, value, orders, reasons, warnin
             steps[j] = 0.0 if abs(inventory[j]) < d.limit_level else steps[j] + 1.0
         given = response(d.time_at_limit_on_breach)
         hold(steps, d.time_at_limit_soft, d.time_at_limit_hard, given, _TIME_AT_LIMIT, orders, reasons, warnings, n)
+    if d.self_trade_hard < np.inf:
+        given = response(d.self_trade_on_breach)
+        prevented = dealer[SELF_TRADES, i, lo : lo + n]
+        hold(prevented, np.inf, d.self_trade_hard, given, _SELF_TRADE, orders, reasons, warnings, n)
+    if d.repeated_execution_steps > 0:
+        executions = dealer[EXECUTIONS, i, lo : lo + n]
+        given = response(d.repeated_execution_on_breach)
+        soft, hard = d.repeated_execution_soft, d.repeated_execution_hard
+        hold(executions, soft, hard, given, _REPEATED_EXECUTION, orders, reasons, warnings, n)
+        if t % d.repeated_execution_steps == 0:
+            for j in range(n):
+                executions[j] = 0.0
     if p.feed:
         check_feed(p, d, t, market, value, lo, n)
         hold(value, np.inf, 0.0, response(d.feed_on_breach), _FEED, orders, reasons, warnings, n)

@@ -60,7 +60,7 @@ def _configured(body: dict[str, str]) -> str:
 
 def _moved(body: dict[str, str]) -> str:
     said = f"{_whom(body)} went from {body.pop('from', '?')} to {body.pop('to', '?')}"
-    return said + _then(body, event=", event {}", who=", by {}")
+    return said + _then(body, event=", event {}", who=", by {}", what=": {}")
 
 
 def _case_told(body: dict[str, str]) -> str:

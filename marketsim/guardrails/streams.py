@@ -33,8 +33,8 @@ Name = Literal[
     "spread",  # spread income per lot won, price units
     "hedge_slippage",  # cost per lot hedged, price units; the final liquidation is left out
     "inputs",  # how far the observation is from its quiet mean, see Inputs; by default from its neutral values
-    "critic_error",  # given by the caller
-    "entropy",  # given by the caller
+    "critic_error",  # given by the agent: the temporal-difference error of the step, + = better than its critic expected
+    "entropy",  # given by the agent: of the distribution that its action comes from
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 GIVEN: tuple[Name, ...] = ("critic_error", "entropy")
@@ -89,7 +89,7 @@ class Streams:
         self._width = batch.widths[self._dealer]
         # where no quiet mean is given, the neutral values of the catalogue, in its scales
         self._inputs = inputs or Inputs(np.zeros(self._width), np.ones(self._width))
-        self._segments = [segment.name for segment in batch.config.market.segments]
+        self._segments = [segment.name for segment in batch.config.market.cells]
         self.names = tuple(each for name in names for each in self._expand(name))
         # whose lots are marked: the dealer's trades, those of each segment, and all requests of each segment
         M, S = batch.markets, len(self._segments)

@@ -23,6 +23,14 @@ def cvar(losses: np.ndarray, level: float) -> float:
     return float(Tail(losses).at(None, [level])[1][0, 0])
 
 
+def cvars(losses: np.ndarray, level: float) -> np.ndarray:
+    """``cvar`` of each column of ``losses`` (n, m), n few: (m,); NaN where one of them is."""
+    mass = float(_mass(level, np.array(float(len(losses)))))
+    whole = math.floor(mass)
+    worst = np.sort(losses, axis=0)[::-1]  # NaN sorts as the worst
+    return (worst[:whole].sum(axis=0) + (mass - whole) * worst[min(whole, len(losses) - 1)]) / mass
+
+
 class Tail:
     """Sorted losses, whose tail can be measured again and again under other weights.
 

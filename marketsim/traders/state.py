@@ -69,7 +69,7 @@ ROSTER = np.dtype(
 
 
 def crowd(owner):
-    """The name of an owner who is many people: below 0, so that no self-trade prevention keeps them apart. Its own inverse."""
+    """The name of an owner who is many people: no self-trade prevention keeps those below 0 apart. Its own inverse."""
     return -2 - owner
 
 
@@ -113,7 +113,7 @@ FLIGHT = np.dtype(
 )
 
 # A node of the tournament of next events: the earliest below it (schedule.py).
-NODE = np.dtype([("time", "f8"), ("order", "i8")])
+NODE = np.dtype([("time", "i8"), ("order", "i8")])
 
 # Rows of ``clock``, int64: what is common to the traders of a market.
 (
@@ -127,9 +127,10 @@ NODE = np.dtype([("time", "f8"), ("order", "i8")])
     EVENTS,  # of traders, since reset
     REQUESTS,  # messages that came to the book, since reset
     LOST,  # messages that were not sent because too many were in flight
+    FLOW,  # lots that incoming orders bought less those they sold, in this step
     HELD_BACK,  # limit orders not placed because the trader has no room to keep them in mind
     CLOCK,
-) = range(12)
+) = range(13)
 
 OUTBOX = 4  # the most messages of one event
 TRADER_IDS = 2**40  # ids below are the dealers'

@@ -52,6 +52,7 @@ class Book:
         self.orders = {}  # those that rest, by id
         self.outcomes = Counter()
         self.lots = Counter(submitted=0, filled=0, cancelled=0, rejected=0)
+        self.prevented = 0  # times that an order met one of its own owner or desk
         self.inventory, self.cash, self.fees = defaultdict(int), defaultdict(int), defaultdict(float)  # by owner
 
     # --- what stands in the book -------------------------------------------------------------------
@@ -98,10 +99,11 @@ class Book:
         outcome = self.judge(kind, tif, price, order)
         self.outcomes[outcome] += 1
         if is_order:
-            self.lots["submitted"] += max(size, 0)
+            lots = size if 1 <= size <= MAX_LOTS else 0
+            self.lots["submitted"] += lots
         if outcome != ACCEPTED:
             if is_order:
-                self.lots["rejected"] += max(size, 0)
+                self.lots["rejected"] += lots
             return outcome, []
         if kind == CANCEL:
             self.cancel(self.orders[number])
@@ -193,6 +195,7 @@ class Book:
                 break
             maker = others[price][0]
             if self.same(maker.owner, taker.owner):
+                self.prevented += 1
                 if self.self_trade in (CANCEL_RESTING, CANCEL_BOTH):
                     self.cancel(maker)
                 if self.self_trade in (CANCEL_INCOMING, CANCEL_BOTH):

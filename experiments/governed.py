@@ -1,4 +1,4 @@
-"""What an escalation was worth: how it watched and asked, and what it saved or cost against the same design without."""
+"""How an escalation watched and asked, in figures; what it saved or cost is among a summary's comparisons."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ import numpy as np
 import pandas as pd
 
 from experiments import store
-from experiments.config import Experiment, ExperimentConfig
-from experiments.differences import Measured, differences
+from experiments.config import ExperimentConfig
 from experiments.governance import AUDIT
 from marketsim.guardrails.audit import verify
 
-_SAVED = ("pnl", "cvar_95", "drawdown")
 
-
-def governance(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str, Any]:
-    """The figures of a design's watch and cases, over its training seeds; NaN where there is nothing to count.
+def figures(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str, Any]:
+    """Of a design's watch and cases, over its training seeds; NaN where there is nothing to count.
 
     Steps are of one market, over its episodes in a row. An alarm before the scenario begins is false; ``delay``: the
     median steps from its beginning to a market's first alarm, ``detected`` the share of markets that raise one at all.
@@ -30,7 +27,7 @@ def governance(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str,
     alarms, cases, states = (_all(folders.values(), name) for name in ("drift", "cases", "states"))
     quiet_steps = (begin if begin is not None else evaluation.in_a_row * desk.market.steps) * evaluation.markets
     false = alarms if begin is None else alarms[alarms["step"] < begin]
-    figures: dict[str, Any] = {
+    counted: dict[str, Any] = {
         "begin": begin,
         "cases": len(cases),
         "causes": {str(cause): int(count) for cause, count in cases["cause"].value_counts().items()},
@@ -43,8 +40,8 @@ def governance(desk: ExperimentConfig, folders: Mapping[int, Path]) -> dict[str,
     if begin is not None:
         first = alarms[alarms["step"] >= begin].groupby(["seed", "dealer", "market"])["step"].min() - begin
         watched = evaluation.markets * len(folders) * max(1, len(desk.learners))
-        figures |= {"delay": float(first.median()), "detected": len(first) / watched}
-    return figures
+        counted |= {"delay": float(first.median()), "detected": len(first) / watched}
+    return counted
 
 
 def _escalation(desk: ExperimentConfig) -> Any:
@@ -54,27 +51,3 @@ def _escalation(desk: ExperimentConfig) -> Any:
 
 def _all(folders: Sequence[Path] | Any, name: str) -> pd.DataFrame:
     return pd.concat([store.read_table(folder, name).assign(seed=k) for k, folder in enumerate(folders)])
-
-
-def saved(experiment: Experiment, measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
-    """Design -> what its escalation saved, dealer by dealer, against a design that differs in the escalation alone.
-
-    ``pnl``, ``cvar_95``, ``drawdown``: the governed design less the other, with 95% intervals that hold at once.
-    """
-    rows: dict[str, dict[str, Any]] = {}
-    for name, desk in experiment.designs.items():
-        other = next((o for o, d in experiment.designs.items() if d.escalation is None and same_but(desk, d)), None)
-        if desk.escalation is None or other is None:
-            continue
-        agents = [desk.agents[i] for i in desk.learners or (0,)]
-        found = differences([(measured[name][agent], measured[other][agent]) for agent in agents], _SAVED)
-        rows[name] = {"against": other} | {
-            agent: {row.figure: {k: getattr(row, k) for k in ("value", "low", "high", "verdict")} for row in each}
-            for agent, each in zip(agents, found, strict=True)
-        }
-    return rows
-
-
-def same_but(desk: ExperimentConfig, other: ExperimentConfig) -> bool:
-    """Whether two designs train the same policies: all is equal but the escalation."""
-    return desk.model_copy(update={"escalation": None}) == other.model_copy(update={"escalation": None})
