@@ -156,6 +156,26 @@ def audit_reward(
 
 
 @app.command()
+def realism(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|FILE", help="A market with a book: YAML, gallery name or run; or market data.")
+    ],
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Tapes of a simulated market, of seeds 1, 2, ...")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=10**8, help="Of the market, in each of them.")] = 100_000,
+    require: Annotated[
+        list[str], typer.Option(metavar="FACT", help="Exit code 1 where it does not pass on every tape. Repeatable.")
+    ] = [],  # noqa: B006  typer's way to say that nothing was given
+    out: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page (HTML) with figures.")] = None,
+    json: Json = False,
+) -> None:
+    """Hold a market against the stylised facts of real ones."""
+    from experiments.realism import realism
+
+    if not realism(source, range(1, seeds + 1), steps, require, out, json):
+        sys.exit(1)
+
+
+@app.command()
 def inbox(
     folder: Folder,
     acknowledge: Annotated[int | None, typer.Option(metavar="CASE", help="Say that this case has been seen.")] = None,

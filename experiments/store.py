@@ -74,7 +74,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, tree: Any) -> None:
     """JSON as everyone reads it: a figure that is not finite is null."""
-    write_text(path, json.dumps(_finite(tree), indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(tree), indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -112,11 +112,11 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_parquet(folder / f"{name}.parquet")
 
 
-def _finite(tree: Any) -> Any:
+def finite(tree: Any) -> Any:
     if isinstance(tree, Mapping):
-        return {str(key): _finite(value) for key, value in tree.items()}
+        return {str(key): finite(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_finite(value) for value in tree]
+        return [finite(value) for value in tree]
     if isinstance(tree, np.generic):
         tree = tree.item()
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree

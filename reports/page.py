@@ -60,19 +60,45 @@ def compose(run: Run) -> str:
         views.append(_template("view.html").substitute(whose, **parts))
     designs = _switch("Design", "design", [design.name for design, _ in shown])
     dealers = _switch("Dealer", "dealer", [dealer for _, dealer in shown])
+    return document(
+        title=f"{run.name}: the desk in a page",
+        head=join([run.name, tag("small", quantities.many(run.episodes, "evaluation episode"))]),
+        switches=join([designs, dealers]),
+        views="\n".join(views),
+        below=comparison(run, list(dict.fromkeys(dealer for _, dealer in shown)), place)
+        if len(run.designs) > 1
+        else "",
+        drawer=("The experiment, as it ran", run.experiment or "The run kept no experiment file."),
+        footer=_footer(run),
+        figures=figures,
+    )
+
+
+def document(
+    title: str,
+    head: Markup,
+    views: str,
+    drawer: tuple[str, str],
+    footer: Markup,
+    figures: Mapping[str, go.Figure],
+    switches: str = "",
+    below: str = "",
+) -> str:
+    """A page in the house style. ``views``: articles of which one is shown; ``drawer``: its summary, and text as it is;
+    ``figures``: by the name under which a view has a place for each.
+    """
     return _template("page.html").substitute(
-        title=html.escape(f"{run.name}: the desk in a page"),
+        title=html.escape(title),
         light=theme.variables("light"),
         dark=theme.variables("dark"),
         style=_text("page.css"),
-        run=join([run.name, tag("small", quantities.many(run.episodes, "evaluation episode"))]),
-        switches=join([designs, dealers]),
-        views="\n".join(views),
-        comparison=comparison(run, list(dict.fromkeys(dealer for _, dealer in shown)), place)
-        if len(run.designs) > 1
-        else "",
-        experiment=html.escape(run.experiment or "The run kept no experiment file."),
-        footer=_footer(run),
+        run=head,
+        switches=switches,
+        views=views,
+        comparison=below,
+        summary=html.escape(drawer[0]),
+        drawer=html.escape(drawer[1]),
+        footer=footer,
         figures=_embedded(figures),
         plotly=get_plotlyjs(),
         script=_text("page.js"),
@@ -120,7 +146,7 @@ def _footer(run: Run) -> Markup:
     )
 
 
-def _embedded(figures: dict[str, go.Figure]) -> str:
+def _embedded(figures: Mapping[str, go.Figure]) -> str:
     """The figures as JSON that cannot end the script element it stands in."""
     text = json.dumps({name: json.loads(figure.to_json()) for name, figure in figures.items()}, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -48,7 +48,7 @@ def jackknife(
 def correlation(rows: np.ndarray) -> float:
     """Of the two columns of ``rows`` (n, 2)."""
     x, y = (rows - rows.mean(axis=0)).T
-    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 
 
 def ahead_correlation(x: np.ndarray, y: np.ndarray, first: int, last: int) -> Measured:

@@ -34,7 +34,7 @@ def best_volume_shape(sampled: SampledTape) -> Measured:
 def gamma_shape(x: np.ndarray) -> float:
     """The k that solves log k - psi(k) = log(mean x) - mean(log x), by Newton's steps from Minka's start; ``x`` > 0."""
     s = np.log(x.mean()) - np.log(x).mean()
-    if not s > 0:
+    if not s > 1e-12:  # all the same
         return np.nan
     k = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
     for _ in range(4):
@@ -127,6 +127,8 @@ def impact_exponent(sampled: SampledTape) -> Measured:
 
     def exponent(kept: np.ndarray) -> float:
         large = kept[:, 0] > middle
+        if not large.any():
+            return np.nan
         ratio = kept[large].mean(axis=0) / kept[~large].mean(axis=0)
         return float(np.log(ratio[1]) / np.log(ratio[0]))
 

@@ -9,11 +9,11 @@ from importlib.resources import files
 
 import numpy as np
 
+from marketsim.document import read_text
 from marketsim.measures import microstructure, stylised
-from marketsim.measures.jackknife import Measured
+from marketsim.measures.jackknife import Measured, autocorrelations
 from marketsim.measures.sampled_tape import SampledTape
 from marketsim.tape import Tape
-from marketsim.yaml_text import Reader
 
 PASS, FAIL, UNDECIDED, REPORTED = "pass", "fail", "too little data", "reported"
 
@@ -71,7 +71,7 @@ MEASURES: dict[str, Callable[[SampledTape], Measured]] = {
 @cache
 def _yardstick() -> tuple[int, tuple[Fact, ...]]:
     name = "realism.yaml"
-    tree = Reader(files("marketsim.measures").joinpath(name).read_text(encoding="utf-8"), name).tree
+    tree, _ = read_text(files("marketsim.measures").joinpath(name).read_text(encoding="utf-8"), name)
     facts = []
     for entry in tree["facts"]:
         ends = entry["range"]
@@ -111,3 +111,21 @@ def verdict(fact: Fact, measured: Measured) -> str:
     if low <= measured.low and measured.high <= high:
         return PASS
     return FAIL if measured.high < low or high < measured.low else UNDECIDED
+
+
+LAGS = np.unique(np.round(np.geomspace(1, 400, 40)).astype(int))
+HORIZONS = (1, 2, 5, 10, 20, 50)
+SIZES = 12  # groups of intervals by the size of their signed volume
+
+
+def curves(sampled: SampledTape) -> dict[str, tuple[list[float], list[float]]]:
+    """What the figures show: name -> x, y. Impact in units of the mean absolute return, volume in that of its mean."""
+    signs = sampled.trades["side"].astype(float)
+    volume, impact = microstructure.impact_curve(sampled, SIZES)
+    shown = {
+        "absolute_returns": (LAGS, autocorrelations(np.abs(sampled.returns), LAGS)),
+        "signs": (LAGS, autocorrelations(signs, LAGS)),
+        "kurtosis": (HORIZONS, stylised.kurtosis_by_horizon(sampled.returns, HORIZONS)),
+        "impact": (volume / max(volume.mean(), 1e-300), impact / np.abs(sampled.returns).mean()) if len(volume) else ([], []),
+    }  # fmt: skip
+    return {name: (np.asarray(x).tolist(), np.asarray(y).tolist()) for name, (x, y) in shown.items()}
