@@ -53,7 +53,7 @@ def policy_map(policy: Policy, seat: Seat, inventory: int | None = None) -> tupl
 def widest_inventory(seat: Seat) -> int:
     """Lots that a policy is not carried past: its position limit, else eight standard deviations of the busiest flow.
 
-    The busiest flow wins every request of one side; the spread about it that of all requests. A dealer hedges towards
+    In a book: of one that fills its largest order every step and returns as often as it goes. The busiest flow wins every request of one side; the spread about it that of all requests. A dealer hedges towards
     flat, or by a number of lots a step, which is added.
     """
     tables, steps = Tables.of(seat.config), seat.config.market.steps
@@ -61,4 +61,5 @@ def widest_inventory(seat: Seat) -> int:
     lots = cells["rate"] * cells["size"]
     mean = steps * max(lots[cells["signed_size"] > 0].sum(), lots[cells["signed_size"] < 0].sum())
     spread = 8.0 * math.sqrt(steps * float((lots * cells["size"]).sum()))
+    spread += 8.0 * math.sqrt(steps) * dealer["size_high"]
     return int(min(dealer["position_hard"], math.ceil(mean + spread + steps * dealer["hedge_lots"])))

@@ -186,7 +186,7 @@ def _dealer_doubts(
         doubts.append(f"the guardrails intervened against {agent} {per_1000:.2g} times in 1,000 steps")
     if rows["terminated"].any():
         doubts.append(f"{agent} was ruined in {rows['terminated'].mean():.1%} of episodes")
-    if not rows["won"].any():
+    if desk.market.segments and not rows["won"].any():
         doubts.append(f"{agent} won no request")
     optimum = figures["optimum"]
     if optimum["reason"]:

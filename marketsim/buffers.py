@@ -147,9 +147,15 @@ class Buffers:
             "counters": np.array([self.seed, self.episode, self.first_market, self._step], dtype=np.int64),
             "feed": np.array([self._params[name][0] for name in _FEED], dtype=np.float64),
             **{name: getattr(self, f"_{name}").copy() for name in _STATE},
-            **({"flow": self._books.flow.copy()} | self._book_of.snapshot() if self._book_of and self._books else {}),
+            **self._books_kept(),
             "risk": self.risk,
         }
+
+    def _books_kept(self) -> dict[str, np.ndarray]:
+        if self._book_of is None or self._books is None:
+            return {}
+        kept = self._book_of.snapshot() | {"flow": self._books.flow.copy()}
+        return {f"book.{name}": array for name, array in kept.items()}
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> np.ndarray:
         """Continue from a snapshot of a batch of the same configuration and size; return its observation."""
@@ -161,8 +167,9 @@ class Buffers:
         for name in _STATE:
             getattr(self, f"_{name}")[...] = snapshot[name]
         if self._book_of and self._books:
-            self._book_of.restore(snapshot)
-            self._books.flow[:] = snapshot["flow"]
+            kept = {name.removeprefix("book."): array for name, array in snapshot.items() if name.startswith("book.")}
+            self._books.flow[:] = kept.pop("flow")
+            self._book_of.restore(kept)
         for name, value in zip(_FEED, snapshot["feed"], strict=True):
             self._params[name] = value
         self._settings["nu"], self._settings["kappa"] = snapshot["risk"].T

@@ -1,5 +1,7 @@
 """A compiled book and its slow twin, fed the same messages and held to the same answers."""
 
+import itertools
+
 import numpy as np
 
 from marketsim.book.index import find
@@ -22,9 +24,9 @@ from marketsim.book.state import (
     book_arrays,
     trade_log,
 )
-from marketsim.types import Outcome
+from marketsim.types import ANONYMOUS, MAX_LOTS, MAX_TICKS, MESSAGE, Message, Outcome
 from tests.book_invariants import broken, process_watched
-from tests.messages_fixture import MIXES, messages
+from tests.messages_fixture import MIXES, Mix, messages
 from tests.rows import rows, table
 from tests.twin.book import Book
 
@@ -148,6 +150,18 @@ def agree_in_one_batch(name, count, seed):
         assert pair.head.tolist() == new.tolist() and broken(*pair.book) == 0 and pair.queues() == {+1: {}, -1: {}}
 
 
+def agree_at_the_bounds():
+    """Limit orders and amends of the largest prices and sizes, and of those one beyond."""
+    for sign, beyond in itertools.product((+1, -1), (0, 1)):
+        for kind, size in itertools.product((Message.LIMIT, Message.AMEND), (0, 1, MAX_LOTS, MAX_LOTS + 1)):
+            pair = Pair(Mix(), 2)
+            price = sign * MAX_TICKS
+            rests = (Message.LIMIT, sign, 0, price, 5, 1, ANONYMOUS)
+            bound = (kind, sign, 0, price + sign * beyond, size, 1 if kind == Message.AMEND else 2, ANONYMOUS)
+            pair.send(np.array([rests, bound], MESSAGE))
+            pair.compare()
+
+
 def agree_quickly():
     """What tells most wrong books from the right one within a second or two, uncompiled; yields after each mix."""
     for count in (100, 1000):
@@ -155,3 +169,4 @@ def agree_quickly():
             agree(name, count, seed=number, chunk=50 if mix.levels < 1000 else 500)
             yield name
     agree_in_one_batch("plain", 500, seed=0)
+    agree_at_the_bounds()

@@ -5,7 +5,7 @@ import pytest
 
 from marketsim import OrderBook
 from marketsim.types import ANONYMOUS, Outcome
-from tests.book_pair import agree, agree_in_one_batch
+from tests.book_pair import agree, agree_at_the_bounds, agree_in_one_batch
 from tests.messages_fixture import MIXES, messages
 from tests.twin.book import Book
 
@@ -33,6 +33,10 @@ def test_that_is_a_million_messages():
 @pytest.mark.parametrize("name", ["plain", "swings"])
 def test_a_batch_does_what_its_messages_do_and_a_cleared_book_is_a_new_one(name):
     agree_in_one_batch(name, 5000, seed=3)
+
+
+def test_the_bounds_of_prices_and_sizes_are_those_of_the_twin():
+    agree_at_the_bounds()
 
 
 def test_the_mixes_meet_every_outcome():

@@ -1,8 +1,11 @@
 """The market around a book: what does not change it, and the laws that its traders obey."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from marketsim.book.config import Book
 from marketsim.book.market import BookMarkets, simulate
@@ -126,6 +129,11 @@ def test_a_limit_order_beyond_those_a_trader_keeps_in_mind_is_held_back():
     assert m.head[0, LIVE] <= 2 * BOOK.opening.levels + 5
 
 
+def test_traders_who_would_keep_more_in_mind_than_fits_into_memory_are_refused():
+    with pytest.raises(ValueError, match="a higher cancel_rate"):
+        BookMarkets(BOOK, population(ZERO_INTELLIGENCE | {"cancel_rate": 1e-7, "count": 100}))
+
+
 def test_simulate_is_a_market_alone_whatever_the_length_of_its_log():
     tape = simulate(BOOK, population(*MIXED), values(1)[:, 0], STEPS, 1.0, seed=5, episode=2)
     m = played(MIXED)
@@ -173,6 +181,18 @@ def test_values_that_are_no_prices_are_refused(value):
 def test_a_block_that_makes_no_sense_is_refused(block, wrong):
     with pytest.raises(ValidationError, match=wrong):
         population(block)
+
+
+def test_the_examples_of_the_page_run():
+    page = (Path(__file__).parent.parent / "docs" / "traders.md").read_text()
+    tree = YAML(typ="safe").load(page.split("```yaml")[1].split("```")[0])["market"]
+    m = BookMarkets(Book.model_validate(tree["book"]), population(*tree["traders"]))
+    m.reset(100.0)
+    m.play(np.full((11, 1), 100.0), 1.0)
+    assert m.counts()["requests"] > 100
+    names: dict = {}
+    exec(page.split("```python")[1].split("```")[0], names)
+    assert len(names["tape"].prints) > 1000
 
 
 def test_two_blocks_of_one_name_are_refused():

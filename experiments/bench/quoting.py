@@ -12,7 +12,7 @@ from experiments.bench.rows import Row, alternate, rates
 from marketsim import MarketConfig, load_config
 
 DEALERS, MARKETS, REPEATS = 10, 256, 10
-TRADERS = {"kind": "zero_intelligence", "count": 10, "limit_rate": 0.03, "market_rate": 0.1, "cancel_rate": 0.03}
+TRADERS = {"kind": "zero_intelligence", "count": 10, "limit_rate": 0.012, "market_rate": 0.05, "cancel_rate": 0.02}
 
 
 def market() -> MarketConfig:

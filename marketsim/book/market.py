@@ -17,6 +17,7 @@ from marketsim.traders import state
 from marketsim.types import LEDGER, MAX_TICKS, MESSAGE, NET, TRADE, Message, Outcome, SelfTrade, TimeInForce
 
 _open_books, _play_books = Direct(open_books), Direct(play_books)
+MAX_IN_MIND = 2**28  # orders: 2 GB
 
 
 class BookMarkets:
@@ -30,6 +31,11 @@ class BookMarkets:
         self.book, self.traders, self.dealers, self.markets = book, tuple(traders), dealers, markets
         self.blocks = block_table(self.traders)
         self.roster, own = roster_table(self.traders, self.blocks, dealers)
+        if own * markets > MAX_IN_MIND:
+            raise ValueError(
+                f"the traders of {markets} markets would keep {own * markets} orders in mind, at most {MAX_IN_MIND} are "
+                "allowed: a higher cancel_rate makes them fewer"
+            )
         self.parameters = book_table(book)
         owners = len(self.roster)
         self.desks = np.full(max(1, owners), -1, np.int32)
@@ -101,19 +107,19 @@ class BookMarkets:
 
     def _values(self, values: np.ndarray) -> np.ndarray:
         """F as the kernels take it. ValueError where it is no price of the book."""
-        values = np.ascontiguousarray(values, float)
+        values = np.array(values, float, order="C")  # a copy: numba has another type for arrays that are read-only
         if not (np.abs(values) < 0.5 * self.book.tick * MAX_TICKS).all():
             raise ValueError(f"a value must be a number below {0.5 * self.book.tick * MAX_TICKS:g} in size: 2^39 ticks")
         return values
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """All that changes, as copies of plain arrays."""
-        return {name: getattr(self, name).copy() for name in _STATE}
+        """All that changes, as copies of plain arrays: records as their bytes, (M, bytes)."""
+        return {name: _plain(getattr(self, name)).copy() for name in _STATE}
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
         """The markets as they were."""
         for name in _STATE:
-            getattr(self, name)[:] = snapshot[name]
+            _plain(getattr(self, name))[:] = snapshot[name]
 
     def counts(self, market: int = 0) -> dict[str, int]:
         """Since reset: ``events`` of traders, ``requests`` that came to the book and, of those, how many by outcome
@@ -145,6 +151,11 @@ _STATE = (
     *("head", "levels", "orders", "index", "clock", "agents", "tree", "own", "flight", "prints", "quotes"),
     *("dealer", "ledger", "key"),
 )
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The array, or a view of the bytes of its records, which a checkpoint can hold."""
+    return array if array.dtype.names is None else array.view(np.uint8).reshape(len(array), -1)
 
 
 def simulate(

@@ -40,15 +40,13 @@ def deliver(
     time, kind, side, price, size, order, owner, tif,
 ):  # fmt: skip
     """A message enters the book, at ``time``; what it trades is settled and recorded. Its outcome."""
+    kind, side, tif = np.int64(kind), np.int64(side), np.int64(tif)  # of one type: ``enter`` is compiled once
     if kind == AMEND:
         slot = find(orders, index, order)
-        side = orders[slot].side if slot >= 0 else 0
+        side = np.int64(orders[slot].side) if slot >= 0 else 0
     head[TRADES] = 0
     prevented, filled = head[PREVENTED], head[FILLED]
-    outcome = enter(
-        head, levels, orders, index, desks, trades, np.int64(kind), np.int64(side), price, size, order, np.int64(owner),
-        np.int64(tif),
-    )  # fmt: skip
+    outcome = enter(head, levels, orders, index, desks, trades, kind, side, price, size, order, np.int64(owner), tif)
     clock[REQUESTS] += 1
     bid, ask = head[BEST_BID], head[BEST_ASK]
     clock[LAST_BID] = bid if bid > NO_BID else clock[LAST_BID]
@@ -167,7 +165,7 @@ def _open(
     clock[EVENTS] = clock[REQUESTS] = clock[FLOW] = 0
     if quotes.shape[0] > 0:
         head[TRADES] = 0
-        record(head, levels, trades, clock, prints, quotes, 0.0, 0)
+        record(head, levels, trades, clock, prints, quotes, 0.0, np.int64(0))
 
 
 @stage

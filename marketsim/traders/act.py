@@ -26,7 +26,7 @@ def begin(block, agent, clock, key, trader, time):
     foresee(block, agent, key, trader)
 
 
-@formula
+@stage
 def foresee(block, agent, key, trader):
     """Draw for the next event what it will begin with: nothing waits for these draws then."""
     event_key = step_key(key, agent.event + 1)

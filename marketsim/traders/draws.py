@@ -5,7 +5,7 @@ Index 8 k + component of stream TRADER; the table in rng.py says which component
 
 import math
 
-from marketsim.compiled import formula
+from marketsim.compiled import formula, stage
 from marketsim.polynomials import cos_two_pi, exp, log
 from marketsim.rng import TRADER, uniform
 from marketsim.traders.state import Latency, Size
@@ -19,7 +19,7 @@ def trader_uniform(key, trader, component):
     return uniform(key, TRADER, 8 * trader + component)
 
 
-@formula
+@stage
 def trader_normal(key, trader, component):
     """A standard normal (Box and Muller 1958)."""
     radius = math.sqrt(-2.0 * log(trader_uniform(key, trader, component)))
@@ -32,7 +32,7 @@ def gap(key, trader):
     return -log(trader_uniform(key, trader, GAP))
 
 
-@formula
+@stage
 def order_size(block, key, trader):
     """Lots of an order, at least 1."""
     if block.sizes == _GEOMETRIC:
