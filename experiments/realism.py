@@ -71,7 +71,14 @@ def measure(source: str | Path, seeds: Sequence[int], steps: int = STEPS) -> dic
         "source": str(source),
         "experiment": file.read_text(encoding="utf-8") if file else None,
         "facts": [
-            {"name": f.name, "statistic": f.statistic, "range": f.range, "least": f.least, "source": f.source}
+            {
+                "name": f.name,
+                "statistic": f.statistic,
+                "range": f.range,
+                "asked": f.asked,
+                "least": f.least,
+                "source": f.source,
+            }
             for f in yardstick.facts()
         ],
         "tapes": tapes,
@@ -132,20 +139,10 @@ def _print(tree: dict[str, Any]) -> None:
         verdict = verdicts([f["verdict"] for f in found])
         good = verdict.endswith(yardstick.PASS) and "," not in verdict
         style = "green" if good else "" if fact["range"] is None else "red" if yardstick.FAIL in verdict else "yellow"
-        table.add_row(fact["name"], words(fact["range"]), f"{middle:.3f}", span, verdict, style=style)
+        table.add_row(fact["name"], fact["asked"], f"{middle:.3f}", span, verdict, style=style)
     console.print(table)
     told = "a value and its 95% interval" if len(tapes) == 1 else "the middle one of the tapes, lowest to highest"
     console.print(told, style="dim", highlight=False)
-
-
-def words(range_: Sequence[float] | None) -> str:
-    """A range as it is read: ``above 0.05``, ``-0.1 to 0.1``; empty where nothing is asked."""
-    if range_ is None:
-        return ""
-    low, high = range_
-    if math.isinf(high):
-        return f"above {low:g}"
-    return f"below {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
 
 
 def verdicts(given: Sequence[str]) -> str:

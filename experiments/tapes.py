@@ -4,44 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from experiments.config import find
 from experiments.store import EXPERIMENT
-from marketsim.book.config import Book, Traders
-from marketsim.config import Brownian
-from marketsim.document import parse, read
-from marketsim.model import Model, Positive
-from marketsim.rng import PRICE, draw
+from marketsim.config import MarketConfig
+from marketsim.document import load_config, pointed
 from marketsim.tape import Tape
-
-
-class BookMarket(Model):
-    """What of ``market:`` the book and its traders need; the rest is about dealers."""
-
-    PASSED_OVER: ClassVar[frozenset[str]] = frozenset(
-        {"steps", "horizon", "inventory_limit", "ruin", "liquidate", "venue", "arrivals", "segments", "reference"}
-    )
-
-    kind: Literal["book"]
-    dt: Positive = 1.0
-    price: Brownian = Brownian()
-    book: Book = Book()
-    traders: Annotated[Traders, Field(min_length=1)]
-
-
-class BookExperiment(Model):
-    """The part of an experiment file that says what trades in its book when its dealers do not."""
-
-    PASSED_OVER: ClassVar[frozenset[str]] = frozenset(
-        {"name", "seed", "description", "units", "dealers", "desk", "train", "evaluate", "escalation", "true_objective",
-         "designs", "sweep"}
-    )  # fmt: skip
-
-    market: BookMarket
 
 
 def experiment_file(source: str | Path) -> Path | None:
@@ -69,15 +39,25 @@ def tapes_of(source: str | Path, seeds: Sequence[int], steps: int) -> Iterator[t
         return
     from marketsim.book.market import simulate
 
-    market = parse(BookExperiment, read(file)).market
+    config = load_config(file)
+    market = config.market
+    if not (market.has_book and market.traders):
+        place = "market.traders" if market.has_book else "market.price"
+        raise pointed(config._document, f"{place}: what is measured are traders in a book, and there are none")
     for seed in seeds:
-        value = exogenous(market.price, steps, market.dt, seed)
+        value = exogenous(config, steps, seed)
         yield f"seed {seed}", simulate(market.book, market.traders, value, steps, market.dt, seed=seed)
 
 
-def exogenous(price: Brownian, steps: int, dt: float, seed: int) -> np.ndarray:
-    """F (steps + 1,) of the first market of episode 0, as the engine draws it (Box and Muller 1958)."""
-    u = np.array([[draw(seed, 0, 0, PRICE, step, i) for i in range(2)] for step in range(steps)]).reshape(-1, 2)
-    z = np.sqrt(-2 * np.log(u[:, 0])) * np.cos(2 * np.pi * u[:, 1])
-    moves = price.drift * dt + price.volatility * np.sqrt(dt) * z
-    return price.mid + np.concatenate([[0.0], np.cumsum(moves)])
+def exogenous(config: MarketConfig, steps: int, seed: int) -> np.ndarray:
+    """F (steps + 1,) of the first market of episode 0, price units: the one that dealers in it would have."""
+    from marketsim import price
+    from marketsim.tables import Tables
+    from marketsim.types import AHEAD
+
+    tables = Tables.of(config)
+    rows = AHEAD + 2 * (int(tables.market["ahead"][0]) + 1)
+    value = np.empty(steps + 1)
+    scratch, key = np.zeros((rows, 1)), np.zeros(1, np.uint64)
+    price.exogenous(tables.market, tables.regimes, tables.path, seed, 0, 0, scratch, key, value)
+    return value

@@ -10,9 +10,9 @@ replay    F = path[start + k]
 
 import math
 
-from marketsim.compiled import formula, stage
+from marketsim.compiled import formula, kernel, stage
 from marketsim.polynomials import cos_two_pi, exp, log
-from marketsim.rng import PRICE, START, uniform
+from marketsim.rng import PRICE, START, market_key, step_key, uniform
 from marketsim.types import AHEAD, Price
 from marketsim.types import START as START_ROW
 
@@ -76,3 +76,17 @@ def move_price(p, regimes, path, key, market, k, lo, n):
     else:
         for j in range(n):
             moved[j] = price[j] + (p.drift + p.volatility * normal(key[j]))
+
+
+@kernel
+def exogenous(params, regimes, path, seed, episode, number, market, key, out):
+    """F_0, F_1, ... of one market alone, as the step draws them, into ``out``. ``market``, ``key``: scratch of one market."""
+    p = params[0]
+    own = market_key(seed, episode, number)
+    key[0] = step_key(own, 0)
+    start_price(p, path, key, market, 0, 1)
+    out[0] = market[AHEAD, 0]
+    for k in range(out.shape[0] - 1):
+        key[0] = step_key(own, k)
+        move_price(p, regimes, path, key, market, k, 0, 1)
+        out[k + 1] = market[AHEAD + (k + 1) % (p.ahead + 1), 0]

@@ -86,7 +86,7 @@ def _table(tree: Mapping[str, Any]) -> Markup:
     rows = [
         (
             [fact["name"], tag("small", fact["statistic"])],
-            [tag("td", _range(fact["range"])), *(_cell(tape["facts"][k]) for tape in tapes)],
+            [tag("td", fact["asked"] or "not judged"), *(_cell(tape["facts"][k]) for tape in tapes)],
         )
         for k, fact in enumerate(tree["facts"])
     ]
@@ -103,17 +103,6 @@ def _cell(found: Mapping[str, Any]) -> Markup:
     return tag(
         "td", quantities.write(estimate.value, places), tag("small", said), class_=TONES.get(found["verdict"], "level")
     )
-
-
-def _range(range_: Sequence[float | None] | None) -> str:
-    if range_ is None:
-        return "not judged"
-    low, high = (math.nan if end is None or math.isinf(end) else end for end in range_)
-    if math.isnan(high):
-        return f"above {quantities.short(low)}"
-    if math.isnan(low):
-        return f"below {quantities.short(high)}"
-    return f"{quantities.short(low)} to {quantities.short(high)}"
 
 
 def _figures(tapes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, go.Figure | None]]:
@@ -154,7 +143,7 @@ def _doubts(tree: Mapping[str, Any]) -> list[Markup]:
     tapes = tree["tapes"]
     few = [tape for tape in tapes if tape["returns"] < 2000]
     undecided = Counter(
-        fact["name"]
+        asked["name"]
         for tape in tapes
         for fact, asked in zip(tape["facts"], tree["facts"], strict=True)
         if asked["range"] is not None and fact["verdict"] not in (PASS, FAIL)

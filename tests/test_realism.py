@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 import marketsim
 from experiments import tapes
 from experiments.cli import app
-from experiments.realism import measure, realism, verdicts, words
+from experiments.realism import measure, realism, verdicts
 from marketsim.book.config import Book, ZeroIntelligence
 from marketsim.book.market import simulate
-from marketsim.config import Brownian
 from marketsim.document import InputError
 from marketsim.measures import realism as yardstick
 from marketsim.measures.jackknife import Measured
@@ -102,10 +101,12 @@ name: poisson
 market:
   kind: book
   steps: 10
-  price: {kind: brownian, mid: 50, volatility: 0.02}
+  price: {kind: book, value: {kind: brownian, mid: 50, volatility: 0.02}}
   book: {tick: 0.01, warm_up: 20}
   traders:
     - {kind: zero_intelligence, limit_rate: 0.5, market_rate: 5.0, cancel_rate: 0.2, band: 20}
+dealers:
+  - {name: idle, policy: fixed, action: {kind: offsets, offset: [0, 5], size: [1, 2]}}
 """
 
 
@@ -133,22 +134,32 @@ def test_a_run_is_simulated_as_its_experiment_says(population):
     assert (tape.quotes == same.quotes).all()
 
 
-def test_the_exogenous_value_is_the_engines(population):
+REGIME = {
+    "kind": "regime",
+    "mid": 9.0,
+    "transition": [[0.8, 0.2], [0.3, 0.7]],
+    "drift": [0.1, -0.3],
+    "volatility": [0.2, 1],
+}
+
+
+@pytest.mark.parametrize("price", [{"mid": 7.0, "volatility": 0.5, "drift": 0.1}, REGIME])
+def test_the_exogenous_value_is_the_engines(price):
     desk = {
-        "seed": 5,
         "market": {
-            "steps": 30, "dt": 0.25, "price": {"mid": 7.0, "volatility": 0.5, "drift": 0.1},
+            "steps": 30, "dt": 0.25, "price": price,
             "segments": [{"name": "one", "rates": [0.1], "choice": {"kind": "logit"}}],
         },
         "dealers": [{"name": "dealer"}],
     }  # fmt: skip
-    batch = marketsim.MarketBatch(marketsim.load_config(desk), 1, seed=5)
+    config = marketsim.load_config(desk)
+    batch = marketsim.MarketBatch(config, 1, seed=5)
     batch.reset(episode=0)
     mids = [batch.state["mid"].item()]
     for _ in range(30):
         batch.step(np.full((1, 1, batch.action_widths[0]), np.nan, np.float32))
         mids.append(batch.state["mid"].item())
-    assert tapes.exogenous(Brownian(mid=7.0, volatility=0.5, drift=0.1), 30, 0.25, 5) == pytest.approx(mids, abs=1e-9)
+    assert tapes.exogenous(config, 30, 5).tolist() == mids
 
 
 def test_a_file_of_market_data_is_one_tape_of_which_too_little_is_said(tmp_path, capsys):
@@ -200,14 +211,44 @@ def test_what_cannot_be_read_is_one_line(population, tmp_path):
     refused(population, r"seed 1: the mid moves \d times, a single interval is made of 10", steps=1, out=page)
     population.write_text(POISSON.replace("band", "bond"))
     refused(population, r"poisson.yaml:\d+: market.traders.zero_intelligence.bond: unknown key", out=page)
-    population.write_text(POISSON.replace("kind: book", "kind: dealer"))
-    refused(population, r"poisson.yaml:\d+: market.kind: ")
+    population.write_text(
+        POISSON.replace("- {kind: zero", "[]  # {kind: zero").replace("traders:\n    [", "traders: [")
+    )
+    refused(population, r"poisson.yaml:\d+: market.traders: what is measured are traders in a book")
+    refused("quickstart", r"quickstart.yaml:\d+: market.price: what is measured are traders in a book")
     assert not page.exists()
 
 
 def test_ranges_and_verdicts_in_words():
-    assert words((0.05, np.inf)) == "above 0.05" and words((-np.inf, 0.9)) == "below 0.9"
-    assert words((-0.1, 0.1)) == "-0.1 to 0.1" and words(None) == ""
+    ranges = ((0.05, np.inf), (-np.inf, 0.9), (-0.1, 0.1), None)
+    assert [replace(facts()[0], range=r).asked for r in ranges] == ["above 0.05", "below 0.9", "-0.1 to 0.1", ""]
     assert verdicts([PASS]) == PASS and verdicts([PASS] * 5) == "5 of 5 pass"
     assert verdicts([FAIL, PASS, UNDECIDED, PASS]) == "2 pass, 1 fail, 1 too little data"
     assert verdicts([REPORTED] * 3) == REPORTED
+
+
+# --- the gallery -----------------------------------------------------------------------------------
+
+
+def verdicts_by_fact(tree):
+    return {
+        fact["name"]: [tape["facts"][k]["verdict"] for tape in tree["tapes"]] for k, fact in enumerate(tree["facts"])
+    }
+
+
+def test_the_gallerys_market_clusters_and_remembers():
+    found = verdicts_by_fact(measure("realistic_book", [1], 30_000))
+    for name in VOLATILITY | SIGNS | {"trades in a window", "conditional heavy tails"}:
+        assert found[name] == [PASS], name
+
+
+@pytest.mark.long
+def test_the_gallerys_market_passes_in_five_of_five_seeds_and_loses_nothing_that_zero_intelligence_passes():
+    realistic, poisson = (verdicts_by_fact(measure(name, range(1, 6))) for name in ("realistic_book", "zero_intelligence_book"))  # fmt: skip
+    assert realistic["volatility clustering"] == realistic["sign memory"] == [PASS] * 5
+    assert poisson["volatility clustering"] == poisson["sign memory"] == [FAIL] * 5
+    for name in realistic:
+        for seed in range(5):
+            assert poisson[name][seed] != PASS or realistic[name][seed] == PASS, (name, seed + 1)
+    assert sum(set(found) == {PASS} for found in realistic.values()) == 17
+    assert sum(set(found) == {PASS} for found in poisson.values()) == 5

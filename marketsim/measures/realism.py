@@ -30,6 +30,16 @@ class Fact:
     least: int
     source: str
 
+    @property
+    def asked(self) -> str:
+        """The range as it is read: ``above 0.05``, ``-0.1 to 0.1``; empty where nothing is asked."""
+        if self.range is None:
+            return ""
+        low, high = self.range
+        if np.isinf(high):
+            return f"above {low:g}"
+        return f"below {high:g}" if np.isinf(low) else f"{low:g} to {high:g}"
+
 
 @dataclass(frozen=True)
 class Finding:
