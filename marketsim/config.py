@@ -372,6 +372,10 @@ class MarketConfig(Model):
         for dealer in self.dealers:
             if isinstance(dealer.action, Offsets) and not self.market.has_book:
                 raise ValueError(f"dealers.{dealer.name}.action: offsets are quoted in a book, price: book is needed")
+            if isinstance(dealer.action, Offsets) and dealer.action.latency >= self.market.dt:
+                raise ValueError(
+                    f"dealers.{dealer.name}.action.latency: {dealer.action.latency:g} must be below market.dt {self.market.dt:g}"
+                )
             if self.market.kind == "book" and not isinstance(dealer.action, Offsets):
                 raise ValueError(
                     f"dealers.{dealer.name}.action: kind: book is quoted by offsets, not {dealer.action.kind}"

@@ -99,7 +99,7 @@ def test_the_table_says_what_was_reached(capsys):
 
 
 def test_an_unknown_benchmark_is_refused_in_one_line():
-    with pytest.raises(InputError, match=r"^bench: got 'speed', allowed are engine, train, start, audit, drift$"):
+    with pytest.raises(InputError, match=r"^bench: got 'speed', allowed are engine, book, train, start, audit, drift$"):
         bench("speed")
 
 

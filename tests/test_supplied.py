@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
+from command_fixture import call
+from governor_fixture import LOSS, MARKETS, STEPS, WATCH, Played, desk
+from governor_fixture import escalation as asking
 from pydantic import ValidationError
-from test_governor import LOSS, MARKETS, STEPS, WATCH, Played, desk
-from test_governor import escalation as asking
 
-from experiments import cli, quiet
+from experiments import quiet
 from experiments.players import players
 from marketsim.guardrails.envelope import Limits
 from marketsim.guardrails.states import State
@@ -192,11 +191,8 @@ BAD = {
 def test_bad_input_is_one_line(limit, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yaml").write_text(FILE.replace("LIMIT", limit))
-    monkeypatch.setattr(sys, "argv", ["marketsim", "run", "bad.yaml"])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capsys.readouterr()
-    assert (left.value.code, out) == (2, "") and err.count("\n") == 1
+    code, out, err = call(monkeypatch, capsys, "run", "bad.yaml")
+    assert (code, out) == (2, "") and err.count("\n") == 1
     assert BAD[limit] in err and err.startswith("bad.yaml:"), err
     assert not (tmp_path / "runs").exists()
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_desk import CASE, HEAD, LATER, Run, call
-from test_live import COMMAND, ROOT, asking, choice
+from command_fixture import COMMAND, ENVIRONMENT, call
+from test_desk import CASE, HEAD, LATER, Run
+from test_live import asking, choice
 
 from experiments.desk.channel import Terminal
 from experiments.desk.seats import Desk
@@ -148,7 +149,7 @@ class Sitting:
     def __init__(self, path: Path):
         self.path, self.seen, self.unread = path, "", ""
         self.screen, other = pty.openpty()
-        env = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb"}
+        env = ENVIRONMENT | {"TERM": "dumb"}
         self.process = subprocess.Popen(
             [*COMMAND, "run", "gov.yaml", "--json"], cwd=path, env=env, stdin=other, stderr=other, stdout=subprocess.PIPE, text=True,
             start_new_session=True,

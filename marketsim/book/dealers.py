@@ -109,7 +109,7 @@ def quote_side(
         else:
             lots = 0.0
     if lots > 0.0:
-        unsettled = old_lots if d.latency > 0.0 else 0.0
+        unsettled = old_lots if d.latency > 0.0 and price != old_price else 0.0
         q = dealer[INVENTORY, i, m]
         lots, why = approved_lots(d, side, lots, q, hedge, unsettled, limit, desk, p.desk_position, orders)
         reasons |= why
@@ -134,7 +134,7 @@ def quote_side(
         order_id(i, side), i, GTC,
     )  # fmt: skip
     dealer[MESSAGES, i, m] += 1.0
-    if kind == AMEND and outcome != ACCEPTED:  # what rests may be more than is allowed now
+    if kind == AMEND and outcome > ACCEPTED:  # what rests may be more than is allowed now
         send(p, d, market, dealer, ledger, books, t, m, CANCEL, NONE, NONE, NONE, order_id(i, side), i, GTC)
         dealer[MESSAGES, i, m] += 1.0
     return reasons
@@ -174,8 +174,7 @@ def quote_in_book(p, dealers, cells, actions, quotes, slots, market, dealer, led
             for side in (BID, ASK):
                 desk = 0.0
                 if d.desk and p.desk_position < np.inf:
-                    desk = held_by_desk(dealers, dealer, work, books, m, j, side)
-                    desk -= open_lots(books, m, i, side) if d.latency == 0.0 else 0.0
+                    desk = held_by_desk(dealers, dealer, work, books, m, j, side) - open_lots(books, m, i, side)
                 ints[at.INTEGER_GROUPS + at.REASONS * N + i, j] |= quote_side(
                     p, d, actions, quotes, slots[i], seen, d.widen * cells[0].reference, quoting, hedge, limit, desk, orders,
                     market, dealer, ledger, books, t, m, i, side,

@@ -109,7 +109,7 @@ def _run(
         n = act(block, roster[owner].own, own, agent, orders, index, clock, outbox, event_key, trader, time, f, f_next)
         for i in range(n):
             order = outbox[i]
-            if agent.latency > 0.0 or agent.first != 0:
+            if agent.latency > 0.0:
                 put_in_flight(
                     clock, agent, flight, time + agent.latency, order.kind, order.side, order.price, order.size,
                     order.order, order.tif,

@@ -15,7 +15,7 @@ from marketsim.ledger import liquidation_at_curve
 from marketsim.observe import observe
 from marketsim.types import HISTORY, HISTORY_LENGTH, MID, Ledger
 
-FEW = 64  # markets at once: what their books touch in a step stays in the nearest cache from stage to stage
+FEW = 16  # markets at once: what their books touch in a step stays in the nearest cache from stage to stage
 
 
 @kernel

@@ -55,6 +55,6 @@ def approved_lots(d, side, lots, q, hedge, unsettled, limit, desk, desk_limit, o
     most = np.floor(quarter * d.worst_case_hard) - held
     if not lots <= most:
         lots, reason = most, np.uint32(reason | _WORST_CASE)
-    if d.desk and not lots <= desk_limit - desk:
-        lots, reason = desk_limit - desk, np.uint32(reason | _DESK)
+    if d.desk and not lots <= desk_limit - desk - unsettled:
+        lots, reason = desk_limit - desk - unsettled, np.uint32(reason | _DESK)
     return lots if lots > 0.0 else 0.0, reason
