@@ -184,11 +184,11 @@ def test_sweeping_a_poisson_book_costs_what_its_density_says(density, side):
     sum over k >= 0 of P(Poisson(rho k) < i), less 1/2, in ticks. For n lots Euler and Maclaurin sum that up to
     n (n + 1) / (2 rho) + rho / 12: all derivatives but the first vanish, where n is not small.
 
-    Book by book ``sweep_cost`` is what the trades paid, to the last bit. Means of 1,200 books within 4 standard errors.
+    Book by book ``sweep_cost`` is what the trades paid, to the last bit. Means of 800 books within 4 standard errors.
     """
     lots, ticks = 25, round(60 / density)
     generator = np.random.default_rng([round(10 * density), side + 1])
-    paid = np.zeros((1200, lots))
+    paid = np.zeros((800, lots))
     for row in paid:
         row[:], asked = costs_of(book_of(generator.poisson(density, (2, ticks))), side, lots)
         assert asked == row[-1]
@@ -209,7 +209,7 @@ def test_an_order_at_the_tail_of_a_queue_is_filled_after_the_sum_of_the_times_at
 
     E T = sum over k = 0 .. n of 1 / (M + k C). With a band of one tick the touch never moves.
     """
-    m = markets_of(band=1, markets=6000, warm_up=12.0, dealers=1)
+    m = markets_of(band=1, markets=4000, warm_up=8.0, dealers=1)
     ahead = m.levels["lots"][:, 100].copy()
     for market in range(m.markets):
         m.send(market, 0, Message.LIMIT, 1, 100, 1, 0)
@@ -222,5 +222,5 @@ def test_an_order_at_the_tail_of_a_queue_is_filled_after_the_sum_of_the_times_at
     expected = np.cumsum(1 / (MARKET_RATE + CANCEL_RATE * np.arange(ahead.max() + 1)))
     late = waited - expected[ahead]
     for these in (ahead >= 0, *(ahead == n for n in range(6))):
-        assert these.sum() > 250
+        assert these.sum() > 150
         assert np.abs(late[these].mean()) < 4 * late[these].std() / np.sqrt(these.sum())
