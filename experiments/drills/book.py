@@ -61,8 +61,8 @@ def _attack(play: Play, t: int, lots: float, hedges: bool, others: bool) -> floa
     rivals = (tick * asked[::-1], -hedge) if others else (np.nan, 0.0)
     play.step(hedge=hedge, markup=tick * asked, rivals=rivals[0], others=rivals[1])
     agents = range(len(play.batch.agents)) if others else [play.agent]
-    q = sum(play.batch.state["inventory"][:, i, 0] for i in agents)  # type: ignore[index]
-    bid, ask = sum(play.open_lots(i) for i in agents).T  # type: ignore[union-attr]
+    q = np.sum([play.batch.state["inventory"][:, i, 0] for i in agents], axis=0)  # type: ignore[index]
+    bid, ask = np.sum([play.open_lots(i) for i in agents], axis=0).T
     return float(np.max(np.maximum(q + bid, ask - q)))
 
 
@@ -121,7 +121,8 @@ def order_rate(stand: Stand) -> str:
     if limit["hard"] + 1 > 2 * steps:  # new prices on both sides, every step
         whose, limit["hard"] = f"{limit['hard']:g} in {steps} steps stop nothing here, tried at {steps}", float(steps)
     limit["steps"], most = steps, int(np.floor(limit["hard"]))
-    play, begin = Play(stand, {"order_rate": limit}), 0
+    play = Play(stand, {"order_rate": limit})
+    begin = _sent(play)
     for t in range(2 * steps):
         if t % steps == 0:
             begin = _sent(play)
@@ -150,6 +151,7 @@ def _answer(stand: Stand, step: Seen, fired: np.ndarray, on_breach: str) -> None
     elif on_breach == "reduce_only":
         expect(step.sign[which] * step.before[step.won["market"][which]] < 0, "an order away from flat rests")
     else:
+        expect(counts[fired] == 2, "orders past the limit are gone, not wider")
         expect(step.won["markup"][which] > stand.cheap, "orders past the limit are not wider")
     expect(counts[~fired] == 2, "an order was taken away below the limit")
 
@@ -182,12 +184,12 @@ def repeated_execution(stand: Stand) -> str:
         whose = f"{limit['hard']:g} trades are many, tried at 3 and 6"
         limit |= {"soft": 3.0, "hard": 6.0}
     soft, most = np.floor(limit.get("soft", 0.0)), np.floor(limit["hard"])
-    play, third = Play(stand, {"repeated_execution": limit}, copy=THIN), np.arange(MARKETS) % 3
-    trades = np.choose(third, (soft, most, most + 1.0))  # an order of a lot each
+    play, quarter = Play(stand, {"repeated_execution": limit}, copy=THIN), np.arange(MARKETS) % 4
+    trades = np.choose(quarter, (soft, min(soft + 1.0, most), most, most + 1.0))  # an order of a lot each
     step = play.step(hedge=trades)
     expect(step.after == trades, "the book was not deep enough to try")
     step = play.step(markup=stand.cheap if stand.quotes else np.nan, hedge=0.0)
-    fired = third == 2
+    fired = quarter == 3
     expect(
         (step.reasons & Reason.REPEATED_EXECUTION > 0) == fired, "not exactly those past the hard level were stopped"
     )

@@ -311,6 +311,7 @@ def drift(stand: Stand) -> str:
     name = "volatility_x3" if moving else "drought" if "requests" in watch else "toxicity"
     more = {"begin": 0.0} if name != "drought" else {"begin": 0.0, "length": 1.0}
     every = stand.escalation.false_alarm_every
+    planted: Any
     if moving and stand.desk.market.has_book:
         name, planted = "a dealer that sweeps the book", Sweep(stand)
     else:

@@ -69,6 +69,20 @@ def open_lots(books, m, i, side):
 
 
 @stage
+def pending_lots(books, m, i, side):
+    """What may still trade of dealer i on a side: its order there, and all that is on its way."""
+    lots = open_lots(books, m, i, side)
+    sign = 1 if side == BID else -1
+    flight = books.flight[m]
+    slot = np.int64(books.agents[m, i].first)
+    while slot != 0:
+        if flight[slot].side == sign:
+            lots += flight[slot].size
+        slot = np.int64(flight[slot].next)
+    return lots
+
+
+@stage
 def asked_distance(d, actions, quotes, slot, m, i, side):
     """The distance from the mid that a dealer asks for on a side, price units; NaN: no order."""
     if slot < 0:
@@ -109,7 +123,7 @@ def quote_side(
         else:
             lots = 0.0
     if lots > 0.0:
-        unsettled = old_lots if d.latency > 0.0 else 0.0
+        unsettled = pending_lots(books, m, i, side) if d.latency > 0.0 else 0.0
         q = dealer[INVENTORY, i, m]
         lots, why = approved_lots(d, side, lots, q, hedge, unsettled, limit, desk, p.desk_position, orders)
         reasons |= why
@@ -142,12 +156,12 @@ def quote_side(
 
 @stage
 def held_by_desk(dealers, dealer, work, books, m, j, side):
-    """What the desk would hold, in lots of a side's direction, if all its orders on it and approved hedges traded."""
+    """What the desk would hold, in lots of a side's direction, if all that may trade on it and approved hedges did."""
     N = dealer.shape[1]
     sign, total = 1.0 if side == BID else -1.0, 0.0
     for i in range(N):
         if dealers[i].desk:
-            total += sign * dealer[INVENTORY, i, m] + open_lots(books, m, i, side)
+            total += sign * dealer[INVENTORY, i, m] + pending_lots(books, m, i, side)
             total += max(sign * work[at.GROUPS + at.HEDGE * N + i, j], 0.0)
     return total
 
@@ -204,7 +218,7 @@ def recheck_hedges(p, dealers, dealer, work, ints, books, t, lo, n):
             most = np.inf
             if d.position_hard < np.inf and d.action == _OFFSETS:
                 limit = work[at.GROUPS + at.LIMIT * N + i, j]
-                most = limit - sign * dealer[INVENTORY, i, m] - open_lots(books, m, i, side)
+                most = limit - sign * dealer[INVENTORY, i, m] - pending_lots(books, m, i, side)
             if d.desk and p.desk_position < np.inf:
                 others = held_by_desk(dealers, dealer, work, books, m, j, side) - abs(hedge)
                 most = min(most, p.desk_position - others)
