@@ -2,7 +2,7 @@
 
 import math
 
-from marketsim.types import ANONYMOUS, Message, Outcome, SelfTrade, TimeInForce
+from marketsim.types import ANONYMOUS, MAX_LOTS, Message, Outcome, SelfTrade, TimeInForce
 from twin import book_observations, observations, requests
 from twin.book import Book
 from twin.book_dealer import BookDealer, BookDesk, BookLimits
@@ -113,11 +113,11 @@ class BookMarket(TwinMarket):
         side, number = (+1 if lots > 0 else -1), 2 * len(self.dealers) + dealer.owner
         slippage = dealer.limits.level("slippage", "hard")
         if slippage == math.inf:
-            self.send(dealer, Message.MARKET, side, 0, abs(int(lots)), number)
+            self.send(dealer, Message.MARKET, side, 0, min(abs(int(lots)), MAX_LOTS), number)
             return
         worst = (self.mid + side * (slippage - self.book.taker_fee)) / self.tick
         price = math.floor(worst + 1e-9) if side > 0 else math.ceil(worst - 1e-9)
-        self.send(dealer, Message.LIMIT, side, price, abs(int(lots)), number, TimeInForce.IOC)
+        self.send(dealer, Message.LIMIT, side, price, min(abs(int(lots)), MAX_LOTS), number, TimeInForce.IOC)
 
     # --- the book ----------------------------------------------------------------------------------
 
