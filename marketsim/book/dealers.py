@@ -62,10 +62,17 @@ def price_at(mid, distance, side, tick):
 
 @stage
 def open_lots(books, m, i, side):
-    """What is left of dealer i's order on a side."""
-    orders = books.orders[m]
-    slot = slot_of(orders, books.ids[m], order_id(i, side))
-    return float(orders[slot].size) if slot != 0 else 0.0
+    """What is left of dealer i's order on a side, and what is on its way to another price."""
+    orders, number = books.orders[m], order_id(i, side)
+    slot = slot_of(orders, books.ids[m], number)
+    total = float(orders[slot].size) if slot != 0 else 0.0
+    sent = books.agents[m, i].first
+    while sent != 0:
+        message = books.flight[m, sent]
+        if message.order == number and (message.kind == LIMIT or (slot != 0 and message.price != orders[slot].price)):
+            total += float(message.size)
+        sent = message.next
+    return total
 
 
 @stage

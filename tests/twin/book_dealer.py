@@ -56,8 +56,8 @@ class BookLimits(Limits):
         ):
             if lots > most:
                 self.reasons |= reason
-                lots = max(math.floor(most), 0)
-        return lots
+                lots = math.floor(most)  # below 0: the rows that follow take away no more
+        return max(lots, 0)
 
 
 class BookDealer(Dealer):
@@ -81,8 +81,12 @@ class BookDealer(Dealer):
         return self.market.book.orders.get(self.number(side))
 
     def open_lots(self, side):
-        order = self.resting(side)
-        return (order.lots if order else 0) + self.in_flight[side]
+        """Those that rest on a side, and those on their way to another price."""
+        order, total = self.resting(side), 0
+        for kind, price, lots in self.in_flight[side]:
+            if kind == Message.LIMIT or (order and price != order.limit):
+                total += lots
+        return total + (order.lots if order else 0)
 
     def held(self, side):
         """The lots that it holds on a side, its hedge included, if that adds to them."""
@@ -91,7 +95,7 @@ class BookDealer(Dealer):
     # --- what it asks for --------------------------------------------------------------------------
 
     def begin_step(self, action, cells, mid, feed):
-        self.to_go, self.in_flight, self.keep = 0.0, {+1: 0, -1: 0}, False
+        self.to_go, self.in_flight, self.keep = 0.0, {+1: [], -1: []}, False
         if self.offsets:
             finite = self.ask(action)
             super().begin_step((NO_MARKUPS, self.hedge_asked), cells, mid, feed)
@@ -174,9 +178,8 @@ class BookDealer(Dealer):
             self.send(Message.AMEND, side, price, lots)
 
     def send(self, kind, side, price=0, lots=0):
-        rests = self.resting(side)
-        if self.latency and lots and not (rests and rests.limit == price):
-            self.in_flight[side] = lots
+        if self.latency:
+            self.in_flight[side].append((kind, price, lots))
         self.market.send(self, kind, side, price, lots, self.number(side))
 
     # --- hedges and trades -------------------------------------------------------------------------

@@ -127,15 +127,14 @@ class BookMarket(TwinMarket):
         message = (kind, side, tif, price, lots, number, dealer.owner)
         if dealer.latency:
             self.flight.append((dealer.latency, len(self.flight), message))
-        else:
-            self.enter(message)
+        elif self.enter(message) != Outcome.ACCEPTED and kind == Message.AMEND:
+            self.send(dealer, Message.CANCEL, side, 0, 0, number)
 
     def enter(self, message):
-        kind, side, _, _, _, number, owner = message
+        """A message comes to the book; its outcome."""
+        _, side, _, _, _, _, owner = message
         prevented = self.book.prevented
         outcome, trades = self.book.process(message)
-        if kind == Message.AMEND and outcome != Outcome.ACCEPTED:
-            self.book.process((Message.CANCEL, side, 0, 0, 0, number, owner))
         if owner >= 0:
             self.dealers[owner].limits.self_trades += self.book.prevented - prevented
         for _, _, price, lots, maker, taker in trades:
@@ -149,6 +148,7 @@ class BookMarket(TwinMarket):
         bid, ask = self.book.best(+1), self.book.best(-1)
         if bid is not None and ask is not None:
             self.now = self.tick * (bid + ask) / 2
+        return outcome
 
     def charge(self, lots, mid):
         """What the other side would charge beyond the mid for all of these lots, its last price for those beyond it."""
