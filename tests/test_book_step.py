@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twin.book_step import BookMarket
-from twin.book_strategies import markets_with_a_book, random_play
+from twin.book_strategies import hybrids, markets_with_a_book, random_play
 from twin.strategies import of_market
 
 import marketsim
@@ -57,14 +57,60 @@ def resting(books, m):
     return out
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    config=markets_with_a_book(),
-    seed=st.integers(0, 2**40),
-    episode=st.integers(0, 1000),
-    first_market=st.integers(0, 10_000),
-    play=st.integers(0, 2**32),
-)
-def test_the_compiled_step_is_its_twin(config, seed, episode, first_market, play):
+PLAYS = {
+    "seed": st.integers(0, 2**40),
+    "episode": st.integers(0, 1000),
+    "first_market": st.integers(0, 10_000),
+    "play": st.integers(0, 2**32),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(config=markets_with_a_book(), **PLAYS)
+def test_the_step_of_a_book_alone_is_its_twin(config, seed, episode, first_market, play):
     """Books, inventories, counts and reasons are equal; money agrees to 1e-9, what is float32 to 1e-5."""
     check_episode(config, range(first_market, first_market + 2), seed, episode, play)
+
+
+@settings(max_examples=80, deadline=None)
+@given(config=hybrids(), **PLAYS)
+def test_the_step_of_a_hybrid_is_its_twin(config, seed, episode, first_market, play):
+    check_episode(config, range(first_market, first_market + 2), seed, episode, play)
+
+
+def test_every_reason_of_a_book_is_met_and_is_the_twin_s():
+    """Three dealers whose limits are so tight that each acts in some step, under a desk and orders from outside."""
+    limits = {
+        "markup": {"low": -0.5, "high": 1.5},
+        "size": {"hard": 4},
+        "position": {"soft": 2, "hard": 5},
+        "worst_case": {"hard": 4.5},
+        "hedge": {"hard": 2},
+        "order_rate": {"hard": 5, "steps": 3},
+        "repeated_execution": {"soft": 2, "hard": 4, "steps": 3, "on_breach": "reduce_only"},
+        "self_trade": {"hard": 1, "on_breach": "widen"},
+        "pace": 2,
+    }
+    tight = {
+        "loss": {"soft": 1.0, "hard": 6.0},
+        "rolling_loss": {"steps": 3, "hard": 3.0, "on_breach": "widen"},
+        "drawdown": {"hard": 5.5, "on_breach": "reduce_only"},
+        "feed": {"jump": 2.4, "frozen": 6, "on_breach": "widen"},
+        "time_at_limit": {"level": 3, "hard": 2, "on_breach": "widen"},
+    }
+    action = {"kind": "offsets", "offset": [-2.0, 4.0], "size": [0, 6], "hedge": 4}
+    config = {
+        "market": {
+            "kind": "book",
+            "steps": 24,
+            "price": {"kind": "book", "volatility": 0.3},
+            "book": {"tick": 0.5, "levels": 64, "orders": 64, "taker_fee": 0.02, "opening": {"levels": 5, "lots": 3}},
+        },
+        "dealers": [
+            {"name": "free", "count": 2, "action": action, "limits": limits},
+            {"name": "tight", "action": action | {"latency": 0.5}, "limits": limits | tight},
+        ],
+        "desk": {"position": {"hard": 7}},
+    }
+    never = Reason.SLIPPAGE  # a hedge in the book has no curve whose cost is known beforehand
+    assert check_episode(config, range(20), seed=3, episode=4, play=6) == ~Reason(0) & ~never

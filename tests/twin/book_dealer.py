@@ -206,6 +206,7 @@ class BookDealer(Dealer):
         if passive:
             self.ledger["spread"] += lots * (mid - price)
             self.ledger["bought" if lots > 0 else "sold"] += abs(lots)
+            self.won_lots += abs(lots)
         else:
             self.ledger["hedge_cost"] += lots * (price - mid)
             self.ledger["hedge"] += lots

@@ -8,7 +8,14 @@ from twin.book import Book
 from twin.book_dealer import BookDealer, BookDesk, BookLimits
 from twin.step import Step, TwinMarket
 
-BOOK = {"tick": 0.01, "levels": 4096, "orders": 16_384, "self_trade": "cancel_resting", "maker_fee": 0.0, "taker_fee": 0.0}
+BOOK = {
+    "tick": 0.01,
+    "levels": 4096,
+    "orders": 16_384,
+    "self_trade": "cancel_resting",
+    "maker_fee": 0.0,
+    "taker_fee": 0.0,
+}
 OPENING = {"levels": 10, "lots": 10}
 FIRST_OF_OPENING = 2**61
 RECENT = 1.0 / 20.0
@@ -167,9 +174,7 @@ def in_words_of_dealers(config, book):
     alone = market.get("kind") == "book"
     if alone:
         decay = {"kind": "exponential", "rate": book.get("fill_decay") or 1.0 / book["tick"]}
-        market["segments"] = [
-            {"name": "book", "rates": [0.0], "choice": {"kind": "best_price", "reservation": decay}}
-        ]
+        market["segments"] = [{"name": "book", "rates": [0.0], "choice": {"kind": "best_price", "reservation": decay}}]
         market["venue"] = {"kind": "book"}
     dealers = [({"action": {"kind": "offsets"}} if alone else {}) | settings for settings in config["dealers"]]
     return config | {"market": market | {"price": price.get("value", {})}, "dealers": dealers}

@@ -7,8 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from twin import book_observations, observations
-from twin.rewards import TERMS
-from twin.strategies import any_of, desks, maybe, present, random_governing, reward_terms, spoiled
+from twin.strategies import any_of, desks, maybe, present, random_governing, reward_terms, segments, spoiled
 
 WIDTH = 6  # components of an action
 
@@ -46,7 +45,9 @@ def limits(draw, tick, inventory_limit):
         slippage=block(hard=draw(any_of(0.0, 1.3, 2.7)) * tick),
         order_rate=block(hard=draw(any_of(1, 2, 5.5)), steps=draw(any_of(1, 3))),
         self_trade=block(hard=draw(any_of(0, 1, 2.5)), on_breach=draw(any_of(*orders))),
-        repeated_execution=block(soft=2, hard=draw(any_of(3, 6)), steps=draw(any_of(1, 4)), on_breach=draw(any_of(*orders))),
+        repeated_execution=block(
+            soft=2, hard=draw(any_of(3, 6)), steps=draw(any_of(1, 4)), on_breach=draw(any_of(*orders))
+        ),
         widen=draw(maybe(any_of(0.0, 1.0))),
         pace=draw(maybe(any_of(1, 2))),
     )
@@ -99,10 +100,31 @@ def markets_with_a_book(draw, late=True):
     } | ({"desk": desk} if desk else {})
 
 
+@st.composite
+def hybrids(draw):
+    """``kind: dealer`` with a book: dealers who quote in it beside dealers who serve clients and hedge in it, or at a curve."""
+    config = draw(markets_with_a_book())
+    market, venue = config["market"] | {"kind": "dealer"}, draw(any_of("book", "curve"))
+    market["venue"] = {"kind": venue} | ({} if venue == "book" else {"half_spread": 0.15, "slope": 0.01, "fee": 0.02})
+    serving = {"name": "server", "action": {"kind": "skew", "half_spread": [0.0, 1.0], "skew_max": 0.5, "hedge": 3}}
+    serving["limits"] = draw(limits(market["book"]["tick"], market.get("inventory_limit")))
+    for name in ("order_rate", "self_trade", "repeated_execution"):
+        serving["limits"].pop(name, None)
+    dealers = [*config["dealers"], serving]
+    market["segments"] = [draw(segments("clients", sum(dealer.get("count", 1) for dealer in dealers)))]
+    market["segments"][0].pop("informed", None)
+    market["reference"] = 0.5
+    config |= {"market": market, "dealers": dealers}
+    if "desk" in config:
+        config["desk"] = {"dealers": draw(any_of(["server"], ["dealer_a"])), "position": config["desk"]["position"]}
+    return config
+
+
 def random_play(config, dealers, markets, seed):
     """Random play, step by step: (actions (M, N, 6), quotes {dealer: (markups, hedge)}, governing); as ``strategies.random_play``."""
     rng = np.random.default_rng(seed)
     tick, native = config["market"]["book"]["tick"], [i for i in range(dealers) if rng.random() < 0.2]
+    sizes = max((len(block["sizes"]) for block in config["market"].get("segments", [])), default=1)
     governed, keeping = rng.random() < 0.5, rng.random()
     for _ in range(config["market"]["steps"]):
         chosen = rng.uniform(-1.2, 1.2, (markets, dealers, WIDTH))
@@ -112,7 +134,7 @@ def random_play(config, dealers, markets, seed):
         chosen[:, native] = np.nan
         quotes = {
             i: (
-                spoiled(rng, tick * rng.choice([-2.0, 0.0, 0.3, 1.0, 2.5], (markets, 2, 1, 1)), 0.15),
+                spoiled(rng, tick * rng.choice([-2.0, 0.0, 0.3, 1.0, 2.5], (markets, 2, 1, sizes)), 0.15),
                 spoiled(rng, np.round(2.0 * rng.normal(size=(markets, 1)), 1), 0.1),
             )
             for i in native
