@@ -62,10 +62,17 @@ def price_at(mid, distance, side, tick):
 
 @stage
 def open_lots(books, m, i, side):
-    """What is left of dealer i's order on a side."""
-    orders = books.orders[m]
-    slot = slot_of(orders, books.ids[m], order_id(i, side))
-    return float(orders[slot].size) if slot != 0 else 0.0
+    """What is left of dealer i's order on a side, and what is on its way to another price."""
+    orders, number = books.orders[m], order_id(i, side)
+    slot = slot_of(orders, books.ids[m], number)
+    total = float(orders[slot].size) if slot != 0 else 0.0
+    sent = books.agents[m, i].first
+    while sent != 0:
+        message = books.flight[m, sent]
+        if message.order == number and (message.kind == LIMIT or (slot != 0 and message.price != orders[slot].price)):
+            total += float(message.size)
+        sent = message.next
+    return total
 
 
 @stage
@@ -100,7 +107,7 @@ def quote_side(
             asked, lots = sign * (seen - old_price * p.tick), old_lots
         else:
             asked, lots = asked_distance(d, actions, quotes, slot, m, i, side), asked_lots(d, actions, slot, m, i, side)
-        if lots > 0.0 and asked == asked:
+        if lots > 0.0 and abs(asked) < np.inf:
             distance, why = approved_distance(d, asked, widen, orders)
             reasons |= why
             price = float(old_price) if keeps and distance == asked else price_at(seen, distance, side, p.tick)
@@ -172,11 +179,11 @@ def quote_in_book(p, dealers, cells, actions, quotes, slots, market, dealer, led
             hedge = work[at.GROUPS + at.HEDGE * N + i, j]
             orders = ints[at.INTEGER_GROUPS + at.ORDERS * N + i, j]
             for side in (BID, ASK):
-                desk = 0.0
+                cell, desk = 0 if side == BID else cells[0].other_side, 0.0
                 if d.desk and p.desk_position < np.inf:
                     desk = held_by_desk(dealers, dealer, work, books, m, j, side) - open_lots(books, m, i, side)
                 ints[at.INTEGER_GROUPS + at.REASONS * N + i, j] |= quote_side(
-                    p, d, actions, quotes, slots[i], seen, d.widen * cells[0].reference, quoting, hedge, limit, desk, orders,
+                    p, d, actions, quotes, slots[i], seen, d.widen * cells[cell].reference, quoting, hedge, limit, desk, orders,
                     market, dealer, ledger, books, t, m, i, side,
                 )  # fmt: skip
     for i in range(N):

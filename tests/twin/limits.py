@@ -24,6 +24,8 @@ ON_STATE = {  # looked at when a step begins: the reason, and the response unles
     "rolling_loss": (Reason.ROLLING_LOSS, "reduce_only"),
     "time_at_limit": (Reason.TIME_AT_LIMIT, "reduce_only"),
     "feed": (Reason.FEED, "reject"),
+    "self_trade": (Reason.SELF_TRADE, "halt"),
+    "repeated_execution": (Reason.REPEATED_EXECUTION, "halt"),
 }
 
 
@@ -54,6 +56,7 @@ class Limits:
         self.peak, self.losses, self.steps_at_limit = 0.0, [], 0
         self.lasting, self.lasting_reasons = Order(0), Reason(0)  # until reset
         self.outside = Order(0)
+        self.self_trades = self.executions = 0  # in the order book
 
     @staticmethod
     def or_inf(level):
@@ -81,6 +84,8 @@ class Limits:
             "drawdown": self.peak + loss,
             "rolling_loss": loss - (self.losses[-1 - window] if len(self.losses) > window else 0.0),
             "time_at_limit": self.steps_at_limit,
+            "self_trade": self.self_trades,
+            "repeated_execution": self.executions,
         }
         self.orders, self.reasons, self.warnings = self.outside, Reason(0), Reason(0)
         if self.outside:

@@ -37,6 +37,8 @@ class Step:
 class TwinMarket:
     """One market of an experiment, reset to an episode; every call of ``step`` plays t -> t+1."""
 
+    kinds = Dealer, Limits, Desk
+
     def __init__(self, config, seed, episode, market):
         rules = {**MARKET, "price": {}, "venue": {}, "arrivals": ARRIVALS, **config["market"]}
         if rules["price"].get("kind") != "replay":
@@ -46,6 +48,7 @@ class TwinMarket:
         self.ruin = float("inf") if rules["ruin"] is None else rules["ruin"]
         self.venue, self.arrivals = VENUE | rules["venue"], rules["arrivals"]["kind"]
         self.u = partial(draw, seed, episode, market)
+        dealer_of_kind, limits_of_kind, desk_of_kind = self.kinds
 
         named = [
             (settings["name"] + (f"_{k}" if settings.get("count", 1) > 1 else ""), settings)
@@ -57,13 +60,13 @@ class TwinMarket:
         self.sd = move_sd(rules["price"], self.dt)
         self.dealers = []
         for name, settings in named:
-            limits = Limits(settings.get("limits", {}), rules["inventory_limit"], self.venue, self.sd)
-            self.dealers.append(Dealer(name, settings, limits, expected))
+            limits = limits_of_kind(settings.get("limits", {}), rules["inventory_limit"], self.venue, self.sd)
+            self.dealers.append(dealer_of_kind(name, settings, limits, expected))
         if "desk" in config:
             blocks = config["desk"].get("dealers") or [settings["name"] for settings in config["dealers"]]
             members = [d for d, (_, settings) in zip(self.dealers, named, strict=True) if settings["name"] in blocks]
             for dealer in members:
-                dealer.limits.desk = Desk(config["desk"]["position"]["hard"], members)
+                dealer.limits.desk = desk_of_kind(config["desk"]["position"]["hard"], members)
 
         ahead = max([1] + [cell.informed["lead"] for cell in self.cells if cell.informed])
         self.F, self.regimes = exogenous(rules["price"], self.dt, self.steps + ahead - 1, self.u)
