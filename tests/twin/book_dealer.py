@@ -215,5 +215,5 @@ class BookDealer(Dealer):
         """At the curve; what is left at the end of the episode, in the book as it stands, without taking anything."""
         if "book" in venue and lots:
             per_lot = self.market.charge(lots, mid) / abs(lots)
-            venue = {"half_spread": per_lot, "slope": 0.0, "fee": self.market.book.taker_fee}
+            venue = {"half_spread": per_lot, "slope": 0.0, "fee": self.market.taker_fee}
         super().trade_at_venue(lots, mid, venue)

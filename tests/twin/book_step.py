@@ -1,24 +1,45 @@
-"""One market with an order book and no traders around it: what docs/book-market.md changes in the step, in plain Python."""
+"""The order of events of one market with an order book: what docs/book-market.md changes in the step, in plain Python."""
 
 import math
 
-from marketsim.types import ANONYMOUS, MAX_LOTS, Message, Outcome, SelfTrade, TimeInForce
+from pydantic import TypeAdapter
+
+from marketsim.book.config import Book, Traders
+from marketsim.types import MAX_LOTS, Message, Outcome, TimeInForce
+from tests.twin import traders
 from twin import book_observations, observations, requests
-from twin.book import Book
 from twin.book_dealer import BookDealer, BookDesk, BookLimits
 from twin.step import Step, TwinMarket
 
-BOOK = {
-    "tick": 0.01,
-    "levels": 4096,
-    "orders": 16_384,
-    "self_trade": "cancel_resting",
-    "maker_fee": 0.0,
-    "taker_fee": 0.0,
-}
-OPENING = {"levels": 10, "lots": 10}
-FIRST_OF_OPENING = 2**61
 RECENT = 1.0 / 20.0
+
+
+class Around(traders.TwinMarket):
+    """The book and the traders around it, in which the dealers of a ``BookMarket`` trade."""
+
+    def __init__(self, outer, *arguments, **more):
+        self.outer, self.bought = outer, 0  # lots that incoming orders bought less those they sold
+        super().__init__(*arguments, **more)
+        self.bought = 0
+
+    def deliver(self, owner, message):
+        prevented = self.book.prevented
+        outcome = super().deliver(owner, message)
+        if owner < self.dealers:
+            self.outer.dealers[owner].limits.self_trades += self.book.prevented - prevented
+        return outcome
+
+    def settle(self, side, trades):
+        super().settle(side, trades)
+        for _, _, price, lots, maker, taker in trades:
+            self.bought += side * lots
+            for owner, signed, fee, passive in (
+                (maker, -side * lots, self.settings.maker_fee, True),
+                (taker, side * lots, self.settings.taker_fee, False),
+            ):
+                if 0 <= owner < self.dealers:
+                    money = price * self.settings.tick
+                    self.outer.dealers[owner].trade(signed, money, self.mark, fee, passive)
 
 
 class BookMarket(TwinMarket):
@@ -27,8 +48,8 @@ class BookMarket(TwinMarket):
     kinds = BookDealer, BookLimits, BookDesk
 
     def __init__(self, config, seed, episode, market):
-        rules = BOOK | config["market"].get("book", {})
-        self.tick = rules["tick"]
+        rules = Book.model_validate(config["market"].get("book", {}))
+        self.tick, self.taker_fee = rules.tick, rules.taker_fee
         super().__init__(in_words_of_dealers(config, rules), seed, episode, market)
         self.reference = {cell.side: cell.reference for cell in reversed(self.cells)}  # of the first cell of a side
         price = config["market"].get("price", {})
@@ -36,32 +57,17 @@ class BookMarket(TwinMarket):
             self.sd = price["volatility"] * math.sqrt(self.dt)
         for i, dealer in enumerate(self.dealers):
             dealer.owner, dealer.market, dealer.limits.sd = i, self, self.sd
-        on_desk = {dealer.owner: 0 for dealer in self.dealers if dealer.limits.desk}
         self.in_book = self.venue.get("kind") == "book"
-        self.book = Book(
-            rules["levels"],
-            rules["orders"],
-            SelfTrade[rules["self_trade"].upper()],
-            on_desk,
-            rules["maker_fee"],
-            rules["taker_fee"],
-        )
         if self.in_book:
-            self.venue["book"] = self.book
-        self.flow, self.bought, self.flight = 0.0, 0, []
-        self.open(OPENING | rules.get("opening", {}))
-
-    def open(self, opening):
-        """Anonymous orders on either side of F_0."""
-        F = self.F[0] / self.tick
-        bid, ask = math.ceil(F) - 1, math.floor(F) + 1
-        self.now = self.tick * (bid + ask) / 2  # the mid at this instant
-        for k in range(opening["levels"]):
-            for side, price in ((+1, bid - k), (-1, ask + k)):
-                number = FIRST_OF_OPENING + 2 * k + (side < 0)
-                self.enter((Message.LIMIT, side, TimeInForce.GTC, price, opening["lots"], number, ANONYMOUS))
-        self.mids = [self.now]
-        self.feed.seen = [self.now]
+            self.venue["book"] = self
+        desks = {dealer.owner: 0 for dealer in self.dealers if dealer.limits.desk}
+        population = TypeAdapter(Traders).validate_python(config["market"].get("traders", []))
+        self.around = Around(
+            self, rules, population, self.F[0], seed, episode, market, dealers=len(self.dealers), desks=desks
+        )
+        self.book, self.flow = self.around.book, 0.0
+        self.mids = [self.around.mid]
+        self.feed.seen = [self.around.mid]
 
     def observe(self):
         return [
@@ -80,7 +86,8 @@ class BookMarket(TwinMarket):
         """Play a step. For each dealer an action, or (markups[side][segment][size], hedge)."""
         if self.t == self.steps:
             raise ValueError("the episode is over")
-        done, self.bought = Step(), 0
+        done = Step()
+        self.around.time, self.around.mark, self.around.bought = self.t * self.dt, self.mid, 0
         for dealer in self.dealers:
             dealer.to_go = 0.0
         for dealer, action in zip(self.dealers, chosen, strict=True):
@@ -96,13 +103,12 @@ class BookMarket(TwinMarket):
             self.hedge(dealer)
         for r, cell in requests.arrivals(self.arrivals, self.cells, self.u, self.t):
             done.requests.append(self.serve(r, cell))
-        for _, _, message in sorted(self.flight):
-            self.enter(message)
-        self.flight = []
+        value, next_value = (F + self.impact for F in self.F[self.t : self.t + 2])
+        self.around.play((self.t + 1) * self.dt, value, next_value)
 
-        self.flow += RECENT * (self.bought - self.flow)
+        self.flow += RECENT * (self.around.bought - self.flow)
         self.t += 1
-        self.mids.append(self.now)
+        self.mids.append(self.around.mid)
         self.feed.end_step(self.mids)
         for dealer in self.dealers:
             self.end_step(dealer, done)
@@ -122,7 +128,7 @@ class BookMarket(TwinMarket):
         if slippage == math.inf:
             self.send(dealer, Message.MARKET, side, 0, min(abs(int(lots)), MAX_LOTS), number)
             return
-        worst = (self.mid + side * (slippage - self.book.taker_fee)) / self.tick
+        worst = (self.mid + side * (slippage - self.taker_fee)) / self.tick
         price = math.floor(worst + 1e-9) if side > 0 else math.ceil(worst - 1e-9)
         self.send(dealer, Message.LIMIT, side, price, min(abs(int(lots)), MAX_LOTS), number, TimeInForce.IOC)
 
@@ -131,31 +137,11 @@ class BookMarket(TwinMarket):
     def send(self, dealer, kind, side, price, lots, number, tif=TimeInForce.GTC):
         """To the book at once, or with the dealer's latency."""
         dealer.messages += 1
-        message = (kind, side, tif, price, lots, number, dealer.owner)
-        if dealer.latency:
-            self.flight.append((dealer.latency, len(self.flight), message))
-        elif self.enter(message) != Outcome.ACCEPTED and kind == Message.AMEND:
+        outcome = self.around.send(
+            dealer.owner, tuple(map(int, (kind, side, tif, price, lots, number))), dealer.latency
+        )
+        if kind == Message.AMEND and outcome not in (None, Outcome.ACCEPTED):
             self.send(dealer, Message.CANCEL, side, 0, 0, number)
-
-    def enter(self, message):
-        """A message comes to the book; its outcome."""
-        _, side, _, _, _, _, owner = message
-        prevented = self.book.prevented
-        outcome, trades = self.book.process(message)
-        if owner >= 0:
-            self.dealers[owner].limits.self_trades += self.book.prevented - prevented
-        for _, _, price, lots, maker, taker in trades:
-            self.bought += side * lots
-            for who, signed, fee, passive in (
-                (maker, -side * lots, self.book.maker_fee, True),
-                (taker, side * lots, self.book.taker_fee, False),
-            ):
-                if who >= 0:
-                    self.dealers[who].trade(signed, price * self.tick, self.mid, fee, passive)
-        bid, ask = self.book.best(+1), self.book.best(-1)
-        if bid is not None and ask is not None:
-            self.now = self.tick * (bid + ask) / 2
-        return outcome
 
     def charge(self, lots, mid):
         """What the other side would charge beyond the mid for all of these lots, its last price for those beyond it."""
@@ -173,7 +159,7 @@ def in_words_of_dealers(config, book):
     price = market.pop("price", {})
     alone = market.get("kind") == "book"
     if alone:
-        decay = {"kind": "exponential", "rate": book.get("fill_decay") or 1.0 / book["tick"]}
+        decay = {"kind": "exponential", "rate": book.fill_decay or 1.0 / book.tick}
         market["segments"] = [{"name": "book", "rates": [0.0], "choice": {"kind": "best_price", "reservation": decay}}]
         market["venue"] = {"kind": "book"}
     dealers = [({"action": {"kind": "offsets"}} if alone else {}) | settings for settings in config["dealers"]]

@@ -10,6 +10,17 @@ from twin import book_observations, observations
 from twin.strategies import any_of, desks, maybe, present, random_governing, reward_terms, segments, spoiled
 
 WIDTH = 6  # components of an action
+TRADERS = (
+    (
+        "zero_intelligence",
+        {"limit_rate": 0.1, "market_rate": 1.0, "cancel_rate": 0.2, "band": 6, "size": {"mean": 2.5}},
+    ),
+    ("hawkes", {"rate": 1.5, "cancel_rate": 0.2, "band": 5, "latency": 0.3}),
+    ("momentum", {"rate": 1.0, "position": 5}),
+    ("value", {"rate": 1.5, "noise": 3, "cancel_rate": 0.1, "latency": {"median": 0.2, "sigma": 1.0}}),
+    ("informed", {"rate": 1.0, "threshold": 0.5, "size": 2}),
+    ("maker", {"rate": 2.0, "half_spread": 1.5, "skew": 0.3, "size": 3, "position": 10}),
+)
 
 
 @st.composite
@@ -21,6 +32,7 @@ def books(draw):
         "self_trade": draw(any_of("allow", "cancel_resting", "cancel_resting", "cancel_incoming", "cancel_both")),
         "maker_fee": draw(any_of(0.0, -0.01)),
         "taker_fee": draw(any_of(0.0, 0.03)),
+        "warm_up": draw(any_of(0.0, 0.0, 2.5)),
         "opening": {"levels": draw(any_of(0, 1, 3, 5)), "lots": draw(any_of(1, 3, 20))},
     } | ({"fill_decay": 2.0} if draw(st.booleans()) else {})
 
@@ -74,7 +86,14 @@ def quoting(draw, name, count, book, inventory_limit, dt):
 
 
 @st.composite
-def markets_with_a_book(draw, late=True):
+def populations(draw):
+    """Traders of all kinds, of whom few are there at a time; none half of the time."""
+    chosen = draw(st.lists(st.sampled_from(TRADERS), max_size=2)) if draw(st.booleans()) else []
+    return [{"kind": kind, **keys} for kind, keys in chosen]
+
+
+@st.composite
+def markets_with_a_book(draw):
     """``kind: book``: an experiment file as a plain dict."""
     counts = draw(any_of([1], [2], [1, 1], [1, 2], [3]))
     steps, dt = draw(st.integers(3, 12)), draw(any_of(1.0, 0.5))
@@ -89,6 +108,7 @@ def markets_with_a_book(draw, late=True):
             dt=dt,
             price=present(kind="book", value=value, volatility=draw(maybe(any_of(0.4)))),
             book=book,
+            traders=draw(populations()),
             inventory_limit=inventory_limit,
             liquidate=draw(st.booleans()),
             ruin=draw(maybe(any_of(13.7, 40.3))),
