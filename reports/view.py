@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from reports import evidence, quantities, words
 from reports.acceptance import acceptance_section, acceptances, constraint, verdict
+from reports.book import book_section
 from reports.figures import attribution as attribution_figure
 from reports.figures.hedge import hedge_figure
 from reports.figures.inventory_fan import inventory_fan
@@ -65,7 +66,8 @@ class View:
     def below(self) -> Markup:
         governance = governance_section(self.run, self.design, self.name, self.place)
         acceptance = acceptance_section(self.design, self.name, self.run.units)
-        return join([self._money(), acceptance, governance, self._limits(), self._cells(), self._training()])
+        book = book_section(self.run, self.design, self.name, self.place)
+        return join([self._money(), book, acceptance, governance, self._limits(), self._cells(), self._training()])
 
     # --- the four figures ----------------------------------------------------------------------------
 
