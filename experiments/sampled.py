@@ -151,13 +151,8 @@ class _Shown:
         if shown and shown[0] == self._last[m]:
             quotes = quotes[1:]
         self._last[m] = shown[-1] if shown else self._last[m]
-        prices = {side: quotes[side] * self._tick for side in ("bid", "ask")}
-        columns = {
-            "bid": prices["bid"],
-            "bid_size": quotes["bid_size"],
-            "ask": prices["ask"],
-            "ask_size": quotes["ask_size"],
-        }
+        columns = {name: quotes[name] for name in ("bid", "bid_size", "ask", "ask_size")}
+        columns |= {side: columns[side] * self._tick for side in ("bid", "ask")}
         return pd.DataFrame(self._keys(m, quotes["time"]) | columns)
 
     def _prints(self, m: int, prints: np.ndarray) -> pd.DataFrame:

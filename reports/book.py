@@ -43,17 +43,27 @@ def _episode(run: Run, design: Design, dealer: str, place: Place) -> Markup:
     if steps.empty:
         return panel(place, head, "", None, missing)
     quotes, prints = _of(found.best_quotes, number), _of(found.prints, number)
-    figure = book_paths(quotes, prints, steps, quantities.step(run.units), "lots")
+    in_book = design.in_book(dealer)
+    figure = book_paths(quotes, prints, steps, design.tick, in_book, quantities.step(run.units))
     end, last = drawn_until(quotes, steps), steps["step"].max()
     part = "" if end == last else f", its first {quantities.many(end, 'step')} of {quantities.count(last)}"
-    whose = "its orders" if design.in_book(dealer) else "its quotes to clients"
-    signs = [
-        *("▲ somebody bought ", "▼ sold "),
-        "◇ it took, drawn at the mid",
-    ]
+    whose = "the orders it asked for" if in_book else "what it quoted its clients"
     unit = run.units.get("price", "price units")
-    text = f"Episode {number}{part}, in {unit}: shaded is the spread, lines are {whose} as asked for. "
-    return panel(place, head, [text, *signs], figure, missing, height=430)
+    caption = f"Episode {number}{part}, in {unit}. Shaded is the spread of the book; the lines beside it are {whose}"
+    return panel(place, head, [caption, _key()], figure, missing, height=430)
+
+
+def _key() -> Markup:
+    """What the marks are."""
+    marks = [
+        ("\N{BLACK UP-POINTING TRIANGLE}", "warm", "somebody bought at the ask"),
+        ("\N{BLACK DOWN-POINTING TRIANGLE}", "focus", "somebody sold at the bid"),
+        ("\N{WHITE DIAMOND}", "ink", "this dealer took, drawn at the mid"),
+    ]
+    entries = [
+        [tag("span", mark, style=f"color: var(--{colour})"), f" {means}\N{EM SPACE}"] for mark, colour, means in marks
+    ]
+    return tag("span", entries, class_="key block")
 
 
 def _of(table: pd.DataFrame | None, episode: int) -> pd.DataFrame | None:
@@ -93,7 +103,7 @@ def _table(run: Run, design: Design, dealer: str) -> Markup | None:
         ["Dealer", *([head, tag("small", unit)] for head, unit, _ in heads.values())],
         [(name, cells[name]) for name in names],
     )
-    return tag("div", table, tag("p", note, class_="audit"))
+    return tag("div", table, tag("p", note, class_="note"))
 
 
 def lots_taken(design: Design) -> pd.DataFrame | None:
