@@ -34,15 +34,16 @@ def book_section(run: Run, design: Design, dealer: str, place: Place) -> Markup 
 
 def _episode(run: Run, design: Design, dealer: str, place: Place) -> Markup:
     head, missing = "An episode", "the run kept nothing of what the book showed"
-    found = next((seed for seed in design.seeds if seed.best_quotes is not None and seed.steps is not None), None)
-    if found is None:
+    kept = ((s.best_quotes, s.prints, s.steps) for s in design.seeds)
+    best, printed, stepped = next((of for of in kept if of[0] is not None and of[2] is not None), (None, None, None))
+    if best is None or stepped is None:
         return panel(place, head, "", None, missing)
-    number = found.best_quotes["episode"].iloc[0]
-    steps = _of(found.steps, number)
+    number = best["episode"].iloc[0]
+    steps = _of(stepped, number)
     steps = steps[steps["dealer"] == dealer].sort_values("step")
     if steps.empty:
         return panel(place, head, "", None, missing)
-    quotes, prints = _of(found.best_quotes, number), _of(found.prints, number)
+    quotes, prints = _of(best, number), None if printed is None else _of(printed, number)
     in_book = design.in_book(dealer)
     figure = book_paths(quotes, prints, steps, design.tick, in_book, quantities.step(run.units))
     end, last = drawn_until(quotes, steps), steps["step"].max()
@@ -66,8 +67,8 @@ def _key() -> Markup:
     return tag("span", entries, class_="key block")
 
 
-def _of(table: pd.DataFrame | None, episode: int) -> pd.DataFrame | None:
-    return None if table is None else table[table["episode"] == episode]
+def _of(table: pd.DataFrame, episode: int) -> pd.DataFrame:
+    return table[table["episode"] == episode]
 
 
 # --- the table --------------------------------------------------------------------------------------
