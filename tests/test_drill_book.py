@@ -151,10 +151,10 @@ def test_another_response_than_the_one_configured_is_found(response, monkeypatch
     assert tried.passed is False and "it broke" not in tried.happened
 
 
-@pytest.mark.parametrize("latency", [0.0, 0.9])
+@pytest.mark.parametrize("latency", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("name", ["position with open orders", "worst case of open orders", "desk with open orders"])
 def test_no_limit_is_passed_by_orders_on_their_way(name, latency):
-    """Those of this step, of the dealer before, and, where they are longer on their way than a step, of steps before."""
+    """Those of the desk's dealers before are not in the book yet."""
     tried = drill._try(CONTROLS[name], Stand(config.load(BOOK, {"dealers.maker.action.latency": latency}).base))
     assert tried.passed, tried.happened
 
