@@ -15,7 +15,7 @@ market:
   steps: 12
   inventory_limit: 8
   book: {tick: 0.5, levels: 64, orders: 64, opening: {levels: 5, lots: 3}}
-  traders: [{kind: zero_intelligence, limit_rate: 0.1, market_rate: 1, cancel_rate: 0.2, band: 5}]
+  traders: [{kind: zero_intelligence, limit_rate: 0.1, market_rate: 1, cancel_rate: 0.2, band: 5}, {kind: informed, rate: 1}]
 dealers:
   - name: maker
   - name: rival
@@ -39,21 +39,20 @@ NO_BOOK = ("price: {kind: book, value: {kind: ou, reversion: 0.2}}", "price: {ki
 
 # the file, what is replaced in it, and the line that says so (its end may be left out)
 REFUSED = {
-    "clients where the book is alone": (ALONE, [("  steps: 12", "  segments: [{rates: [1]}]\n  steps: 12")], "2: market: kind: book has no segments: nobody requests quotes"),
-    "another price": (ALONE, [("  steps: 12", "  price: brownian\n  steps: 12")], "2: market: kind: book: price and venue are the book's, too"),
-    "another venue": (ALONE, [("  steps: 12", "  venue: {half_spread: 0.1}\n  steps: 12")], "2: market: kind: book: price and venue are the book's, too"),
-    "a ladder in the book": (ALONE, [("  - name: maker", "  - name: maker\n    action: ladder")], "1: dealers.maker.action: kind: book is quoted by offsets, not ladder"),
-    "a venue without a book": (HYBRID, [NO_BOOK], "1: market: venue: book needs price: book"),
+    "clients where the book is alone": (ALONE, [("  steps: 12", "  segments: [{rates: [1]}]\n  steps: 12")], "3: market.kind: book has no segments: nobody requests quotes"),
+    "another price": (ALONE, [("  steps: 12", "  price: brownian\n  steps: 12")], "3: market.kind: book: price and venue are the book's, too"),
+    "another venue": (ALONE, [("  steps: 12", "  venue: {half_spread: 0.1}\n  steps: 12")], "3: market.kind: book: price and venue are the book's, too"),
+    "a ladder in the book": (ALONE, [("  - name: maker", "  - name: maker\n    action: ladder")], "10: dealers.maker.action: kind: book is quoted by offsets, not ladder"),
+    "a venue without a book": (HYBRID, [NO_BOOK], "4: market.venue: book needs price: book"),
     "traders without a book": (HYBRID, [NO_BOOK, ("  venue: book\n", "")], "1: market: book and traders need price: book"),
-    "offsets without a book": (HYBRID, [NO_BOOK, ("  venue: book\n", ""), ("  book: {tick", "  units_of: {tick"), ("  traders:", "  people:")], "6: market.units_of: unknown key"),
     "informed clients": (HYBRID, [("rates: [0.5, 0.3]", "rates: [0.5, 0.3], informed: {share: 0.5}")], "1: market: informed clients know the coming price, which nobody does with price: book"),
-    "impact": (HYBRID, [("venue: book", "venue: {impact: 0.1}")], "1: market: venue.impact: with price: book the mid is the book's"),
+    "impact": (HYBRID, [("venue: book", "venue: {impact: 0.1}")], "4: market.venue.impact: with price: book the mid is the book's"),
     "clients missing": (HYBRID, [("  segments: [{name: clients, sizes: [1, 2], rates: [0.5, 0.3]}]\n", "")], "1: market: segments: at least one is needed"),
     "a mixed desk": (HYBRID, [("dealers:", "desk: {position: {hard: 5}}\ndealers:")], "1: desk.dealers: who quotes in the book and who serves clients share no position limit"),
-    "half a lot": (ALONE, [("size: [1, 3]", "size: [0.5, 3]")], "12: dealers.rival.action.offsets.size: whole lots are needed, the smallest at least 0 and the largest at least 1, not (0.5, 3.0)"),
-    "no lots at all": (ALONE, [("size: [1, 3]", "size: [0, 0]")], "12: dealers.rival.action.offsets.size: whole lots are needed"),
-    "sizes the wrong way round": (ALONE, [("size: [1, 3]", "size: [3, 1]")], "12: dealers.rival.action.offsets.size: "),
-    "later than a step": (ALONE, [("hedge: fraction}", "hedge: fraction, latency: 1.0}")], "1: dealers.rival.action.latency: 1 must be below market.dt 1"),
+    "half a lot": (ALONE, [("size: [1, 3]", "size: [0.5, 3]")], "12: dealers.rival.action.size: whole lots are needed, the smallest at least 0 and the largest at least 1, not (0.5, 3.0)"),
+    "no lots at all": (ALONE, [("size: [1, 3]", "size: [0, 0]")], "12: dealers.rival.action.size: whole lots are needed"),
+    "sizes the wrong way round": (ALONE, [("size: [1, 3]", "size: [3, 1]")], "12: dealers.rival.action.size: the range [3, 1] runs backwards"),
+    "later than a step": (ALONE, [("hedge: fraction}", "hedge: fraction, latency: 1.0}")], "12: dealers.rival.action.latency: 1 must be below market.dt 1"),
     "no tick": (ALONE, [("tick: 0.5", "tick: 0")], "6: market.book.tick: "),
     "an opening that does not fit": (ALONE, [("levels: 5, lots", "levels: 40, lots")], "6: market.book: opening.levels 40 on either side do not fit into 64 levels"),
     "an unknown trader": (ALONE, [("kind: zero_intelligence", "kind: zero_inteligence")], "7: market.traders"),
@@ -119,7 +118,8 @@ def test_conformance(tmp_path, text):
 
 # --- scenarios -------------------------------------------------------------------------------------
 
-APPLY_ALONE = {"crash_and_rebound", "volatility_x3", "venue_closes", "frozen_feed", "fat_finger", "latency"}
+OF_THE_VALUE = {"crash_and_rebound", "volatility_x3", "jump_with_halt"}  # ... which some trader must know of
+APPLY_ALONE = OF_THE_VALUE | {"rival_undercuts", "venue_closes", "frozen_feed", "fat_finger", "latency"}
 NOT_IN_A_BOOK = {"toxicity"}
 
 
@@ -131,6 +131,14 @@ def test_a_scenario_changes_a_book_alone_or_says_why_it_cannot(tmp_path, name):
 @pytest.mark.parametrize("name", scenarios.NAMES)
 def test_a_scenario_changes_a_hybrid_or_says_why_it_cannot(tmp_path, name):
     check_scenario(config_of(tmp_path, HYBRID.replace("steps: 12", "steps: 30")), name, name not in NOT_IN_A_BOOK)
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_VALUE))
+def test_a_mid_that_follows_no_value_cannot_be_moved_through_it(tmp_path, name):
+    config = config_of(tmp_path, ALONE.replace("kind: informed", "kind: momentum"))
+    check_scenario(config, name, applies=False)
+    with pytest.raises(scenarios.DoesNotApply, match=f"^{name}: no trader knows of the value"):
+        scenarios.overlay(f"frozen_feed+{name}", config)
 
 
 def check_scenario(config, name, applies):
