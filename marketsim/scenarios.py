@@ -145,8 +145,9 @@ def overlay(name: str, config: MarketConfig, **parameters: Any) -> Overlay:
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"no overlay is named {part!r}, allowed are {', '.join(NAMES)}{hint}")
     if len(parts) == 1:
+        _value_is_known(config, name)
         return CATALOGUE[name](config, **parameters)
-    return compose(*(CATALOGUE[part](config, **parameters) for part in parts))
+    return compose(*(overlay(part, config, **parameters) for part in parts))
 
 
 def parameters(name: str) -> dict[str, float]:
@@ -341,6 +342,12 @@ def _value(config: MarketConfig, **parts: Any) -> MarketConfig:
     """Other figures of the model of the exogenous price, in a market with a book that of the value."""
     value, price = config.market.value.model_copy(update=parts), config.market.price
     return _market(config, price=price.model_copy(update={"value": value}) if config.market.has_book else value)
+
+
+def _value_is_known(config: MarketConfig, name: str) -> None:
+    moved = name in ("crash_and_rebound", "volatility_x3", "mean_reversion_breaks", "jump_with_halt")
+    if moved and config.market.has_book and not {t.kind for t in config.market.traders} & {"value", "informed"}:
+        raise DoesNotApply(f"{name}: no trader knows of the value, so that the mid of the book would not follow it")
 
 
 def _clients(config: MarketConfig, name: str) -> None:
