@@ -31,7 +31,7 @@ BOOK = {
     },
     "dealers": [
         {"name": "theory", "policy": {"kind": "avellaneda_stoikov", "risk_aversion": 0.5, "volatility": 0.01},
-         "action": {"kind": "offsets", "offset": [0, 5], "size": [2, 2]}},
+         "action": {"kind": "offsets", "offset": [0, 5], "size": [2, 2]}, "limits": {"position": {"soft": 18, "hard": 20}}},
         {"name": "edge", "policy": {"kind": "fixed", "markup": 0.05, "hedge": 0.5},
          "action": {"kind": "offsets", "offset": [0, 5], "size": [2, 2]}},
     ],
@@ -205,6 +205,7 @@ def test_the_page_of_a_book_speaks_of_orders_and_of_no_request(folder):
         assert said in text, said
     assert "in the same episodes" in page.compose(open_run(folder))
     assert "Hit ratio" not in text and "Left out" not in text.split("The book")[1].split("Limits")[0]
+    assert "no soft level was passed" in text  # only one dealer has such a level
     assert not re.search(r"\bbook, size|won no request|Markup in", text)
 
 
