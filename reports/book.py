@@ -34,23 +34,18 @@ def book_section(run: Run, design: Design, dealer: str, place: Place) -> Markup 
 
 def _episode(run: Run, design: Design, dealer: str, place: Place) -> Markup:
     head, missing = "An episode", "the run kept nothing of what the book showed"
-    kept = ((s.best_quotes, s.prints, s.steps) for s in design.seeds)
-    best, printed, stepped = next((of for of in kept if of[0] is not None and of[2] is not None), (None, None, None))
-    if best is None or stepped is None:
+    found = _first(design, dealer)
+    if found is None:
         return panel(place, head, "", None, missing)
-    number = best["episode"].iloc[0]
-    steps = _of(stepped, number)
-    steps = steps[steps["dealer"] == dealer].sort_values("step")
-    if steps.empty:
-        return panel(place, head, "", None, missing)
-    quotes, prints = _of(best, number), None if printed is None else _of(printed, number)
+    quotes, prints, steps = found
     in_book = design.in_book(dealer)
     figure = book_paths(quotes, prints, steps, design.tick, in_book, quantities.step(run.units))
     end, last = drawn_until(quotes, steps), steps["step"].max()
     part = "" if end == last else f", its first {quantities.many(end, 'step')} of {quantities.count(last)}"
     whose = "the orders it asked for" if in_book else "what it quoted its clients"
     unit = run.units.get("price", "price units")
-    caption = f"Episode {number}{part}, in {unit}. Shaded is the spread of the book; the lines beside it are {whose}"
+    which = f"Episode {quotes['episode'].iloc[0]}{part}, in {unit}"
+    caption = f"{which}. Shaded is the spread of the book; the lines beside it are {whose}"
     return panel(place, head, [caption, _key()], figure, missing, height=430)
 
 
@@ -62,13 +57,24 @@ def _key() -> Markup:
         ("\N{WHITE DIAMOND}", "ink", "this dealer took, drawn at the mid"),
     ]
     entries = [
-        [tag("span", mark, style=f"color: var(--{colour})"), f" {means}\N{EM SPACE}"] for mark, colour, means in marks
+        tag("span", tag("span", mark, style=f"color: var(--{colour})"), f" {means}\N{EM SPACE}", class_="key")
+        for mark, colour, means in marks
     ]
-    return tag("span", entries, class_="key block")
+    return tag("span", [[entry, " "] for entry in entries], style="display: block")
 
 
-def _of(table: pd.DataFrame, episode: int) -> pd.DataFrame:
-    return table[table["episode"] == episode]
+def _first(design: Design, dealer: str) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame] | None:
+    """Of the first episode whose book was kept: best quotes, prints, and the dealer's steps."""
+    for seed in design.seeds:
+        quotes, prints, steps = seed.best_quotes, seed.prints, seed.steps
+        if quotes is None or steps is None:
+            continue
+        number = quotes["episode"].iloc[0]
+        mine = steps[(steps["episode"] == number) & (steps["dealer"] == dealer)].sort_values("step")
+        if len(mine):
+            there = None if prints is None else prints[prints["episode"] == number]
+            return quotes[quotes["episode"] == number], there, mine
+    return None
 
 
 # --- the table --------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ class View:
         if table is None:
             return section("Limits", "No limit acted, or the run kept no record of it.", None)
         rates = table.pivot_table("per_1000_steps", "dealer", "reason", aggfunc="mean", sort=False, observed=True)
-        rates = rates.loc[:, (rates != 0).any()]
+        rates = rates.loc[:, (rates.fillna(0) != 0).any()]
         if rates.empty:
             return section("Limits", "No limit acted, and no soft level was passed.", None)
         heads = ["Dealer", *(str(reason).replace("_", " ") for reason in rates.columns)]
