@@ -141,8 +141,7 @@ def stationary(transition: np.ndarray) -> np.ndarray:
 
 
 def move_sd(config: MarketConfig, path: np.ndarray) -> float:
-    """The standard deviation of a one-step move of the mid in price units; 0 where there is none. Of a book's mid it is
-    what the file says, or that of the value."""
+    """The sd of a one-step move of the mid, price units, 0 where there is none; of a book's as the file says, or its value's."""
     price, dt = config.market.value, config.market.dt
     book = config.market.price
     if isinstance(book, BookPrice) and book.volatility is not None:
