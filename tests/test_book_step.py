@@ -1,6 +1,7 @@
 """The compiled step of a market with an order book against its slow twin, over random experiments and random play."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twin.book_step import BookMarket
@@ -65,16 +66,23 @@ PLAYS = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(config=markets_with_a_book(), **PLAYS)
 def test_the_step_of_a_book_alone_is_its_twin(config, seed, episode, first_market, play):
     """Books, inventories, counts and reasons are equal; money agrees to 1e-9, what is float32 to 1e-5."""
     check_episode(config, range(first_market, first_market + 2), seed, episode, play)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(config=hybrids(), **PLAYS)
 def test_the_step_of_a_hybrid_is_its_twin(config, seed, episode, first_market, play):
+    check_episode(config, range(first_market, first_market + 2), seed, episode, play)
+
+
+@pytest.mark.long
+@settings(max_examples=5000, deadline=None)
+@given(config=st.one_of(markets_with_a_book(), hybrids()), **PLAYS)
+def test_the_step_with_a_book_is_its_twin_five_thousand_times(config, seed, episode, first_market, play):
     check_episode(config, range(first_market, first_market + 2), seed, episode, play)
 
 

@@ -83,8 +83,8 @@ class BookDealer(Dealer):
     def open_lots(self, side):
         """Those that rest on a side, and those on their way to another price."""
         order, total = self.resting(side), 0
-        for kind, price, lots in self.in_flight[side]:
-            if kind == Message.LIMIT or (order and price != order.limit):
+        for _, _, _, (kind, _, _, price, lots, number) in self.market.around.flight:
+            if number == self.number(side) and (kind == Message.LIMIT or (order and price != order.limit)):
                 total += lots
         return total + (order.lots if order else 0)
 
@@ -95,7 +95,7 @@ class BookDealer(Dealer):
     # --- what it asks for --------------------------------------------------------------------------
 
     def begin_step(self, action, cells, mid, feed):
-        self.to_go, self.in_flight, self.keep = 0.0, {+1: [], -1: []}, False
+        self.to_go, self.keep = 0.0, False
         if self.offsets:
             finite = self.ask(action)
             super().begin_step((NO_MARKUPS, self.hedge_asked), cells, mid, feed)
@@ -178,8 +178,6 @@ class BookDealer(Dealer):
             self.send(Message.AMEND, side, price, lots)
 
     def send(self, kind, side, price=0, lots=0):
-        if self.latency:
-            self.in_flight[side].append((kind, price, lots))
         self.market.send(self, kind, side, price, lots, self.number(side))
 
     # --- hedges and trades -------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def books(draw):
         "tick": draw(any_of(0.5, 0.1, 0.01)),
         "levels": draw(any_of(16, 64, 4096)),
         "orders": draw(any_of(12, 64)),
+        "in_flight": draw(any_of(2, 1024)),
         "self_trade": draw(any_of("allow", "cancel_resting", "cancel_resting", "cancel_incoming", "cancel_both")),
         "maker_fee": draw(any_of(0.0, -0.01)),
         "taker_fee": draw(any_of(0.0, 0.03)),
