@@ -18,7 +18,8 @@ from agents.config import OptimalSpec
 from agents.exact import NEGLIGIBLE, Problem, Requests
 from agents.policy import Seat
 from agents.reading import Reading
-from marketsim.config import MarketConfig, Skew
+from marketsim.actions import Skew
+from marketsim.config import MarketConfig
 from marketsim.tables import Tables
 from marketsim.types import Hedge
 

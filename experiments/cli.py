@@ -125,7 +125,7 @@ def drill(
 
     done = drilled.drill(file, set=set, seed=seed, allow_plugins=allow_plugins)
     _print_json(drilled.as_tree(done)) if json else drilled.show(done)
-    if not all(tried.passed for tried in done):
+    if drilled.failed(done):
         sys.exit(1)
 
 

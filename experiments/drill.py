@@ -12,12 +12,12 @@ NOTE = "A control that held answers to the rule named beside it; whether you com
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of a control. ``rule``: that such a control answers to."""
+    """What became of a control. ``passed`` None: it could not be tried here; ``rule``: that such a control answers to."""
 
     control: str
     tried: str
     happened: str
-    passed: bool
+    passed: bool | None
     rule: str
 
 
@@ -29,19 +29,14 @@ def drill(
 ) -> list[Tried]:
     """Try every control; policies are not asked, the drill plays the dealer. Raises InputError where the file cannot be run."""
     from experiments import config, progress
-    from experiments.drills import limits, people
+    from experiments.drills import book, limits, people
     from experiments.drills.stand import Stand
     from experiments.run import prepare
-    from marketsim.document import InputError
 
     experiment = config.load(source, set, seed, allow_plugins)
-    if experiment.base.market.has_book:
-        raise InputError(
-            f"{experiment.base.name}: the drill plays clients and a venue's curve; it has no controls for a book yet"
-        )
     prepare(experiment)
     stand, done = Stand(experiment.base), []
-    controls = (*limits.CONTROLS, *people.CONTROLS)
+    controls = (*limits.CONTROLS, *(book.CONTROLS if experiment.base.market.has_book else ()), *people.CONTROLS)
     with progress.task("drill", len(controls), "controls") as advance:
         for control in controls:
             done.append(_try(control, stand))
@@ -52,6 +47,8 @@ def drill(
 def _try(control: Any, stand: Any) -> Tried:
     from experiments.drills.stand import Failed
 
+    if lacks := stand.lacks(control.needs):
+        return Tried(control.name, control.tried, f"not tried: {lacks}", None, control.rule)
     try:
         happened, passed = control.check(stand), True
     except Failed as failed:
@@ -63,7 +60,12 @@ def _try(control: Any, stand: Any) -> Tried:
 
 def as_tree(done: list[Tried]) -> dict[str, Any]:
     """What ``--json`` prints."""
-    return {"controls": [asdict(tried) for tried in done], "passed": all(t.passed for t in done), "note": NOTE}
+    return {"controls": [asdict(tried) for tried in done], "passed": not failed(done), "note": NOTE}
+
+
+def failed(done: list[Tried]) -> list[str]:
+    """The controls that did not hold."""
+    return [tried.control for tried in done if tried.passed is False]
 
 
 def show(done: list[Tried]) -> None:
@@ -75,12 +77,10 @@ def show(done: list[Tried]) -> None:
         "control", "tried", "happened", "", "the rule that such a control answers to", box=None, pad_edge=False
     )
     for tried in done:
-        mark = "pass" if tried.passed else "FAIL"
+        mark = "-" if tried.passed is None else "pass" if tried.passed else "FAIL"
         table.add_row(tried.control, tried.tried, tried.happened, mark, tried.rule)
     console = Console(markup=False, highlight=False)
     console.print(table)
-    failed = [tried.control for tried in done if not tried.passed]
-    console.print(
-        f"{len(done) - len(failed)} of {len(done)} controls held" + (f"; not: {', '.join(failed)}" if failed else "")
-    )
+    broken, held = failed(done), sum(tried.passed is True for tried in done)
+    console.print(f"{held} of {held + len(broken)} controls held" + (f"; not: {', '.join(broken)}" if broken else ""))
     console.print(NOTE)

@@ -82,7 +82,7 @@ def evaluate(
     ``seed``: of the evaluation. ``sample``: of how many markets, the first ones, every step and request of the first
     episode is kept. ``progress(done episodes, the figure that matters)``. ``markets``: played at once; memory grows by
     some 250 bytes an episode and dealer beyond that. The tables are all but training's: episodes, steps, requests,
-    quantiles, quotes, benchmarks and interventions, and those of the governance.
+    best quotes and prints of a book, quantiles, quotes, benchmarks and interventions, and those of the governance.
     """
     cast = _everyone(desk, policies)
     fan = Fan(desk, episodes)
@@ -103,6 +103,8 @@ def evaluate(
             if sampled is not None:
                 store.write_table(folder, "steps", sampled.steps())
                 store.write_table(folder, "requests", sampled.requests())
+                for name, table in sampled.book().items():
+                    store.write_table(folder, name, table)
             tables.append(played.episodes(episode * rows))
             interventions += played.interventions
             done += count

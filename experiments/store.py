@@ -26,7 +26,7 @@ ACCEPTANCE = "acceptance.json"  # of a design and seed whose learners have const
 DONE = "done.json"  # of a design and seed, the last that is written of them
 # the tables of a design and seed, in the order in which the digest reads them
 TABLES = (
-    "training", "episodes", "steps", "requests", "quantiles", "quotes", "benchmarks", "interventions",
+    "training", "episodes", "steps", "requests", "best_quotes", "prints", "quantiles", "quotes", "benchmarks", "interventions",
     "drift", "states", "cases", "behaviour",
 )  # fmt: skip
 STRESS = "stress"  # a table and a JSON file in the run's own folder

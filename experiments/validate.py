@@ -15,9 +15,9 @@ from agents.policy import Seat, build
 from experiments.config import Experiment, ExperimentConfig, load
 from experiments.progress import duration
 from experiments.run import prepare, trained_alike
+from marketsim.actions import Ladder, Offsets
 from marketsim.batch import MarketBatch
 from marketsim.clients import Logit, Segment
-from marketsim.config import Ladder, Offsets
 from marketsim.guardrails.identity import ASSERTED
 from marketsim.tables import Tables
 

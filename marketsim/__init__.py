@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from marketsim.document import load_config as load_config
     from marketsim.env import parallel_env as parallel_env
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 # Where each public name lives; imported when first asked for, so that a command line's help stays quick.
 _HOMES = {

@@ -12,8 +12,9 @@ import numpy as np
 from scipy.special import lambertw
 
 from marketsim import observe, rewards
+from marketsim.actions import Offsets, Skew
 from marketsim.clients import BestPrice, Logit
-from marketsim.config import AnyVenue, BookPrice, BookVenue, MarketConfig, Offsets, Ou, Regime, Replay, Skew, Venue
+from marketsim.config import AnyVenue, BookPrice, BookVenue, MarketConfig, Ou, Regime, Replay, Venue
 from marketsim.guardrails.envelope import Limits, SlippageLimit
 from marketsim.types import (
     ASK,

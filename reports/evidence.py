@@ -64,11 +64,14 @@ def at_limit(design: Design, dealer: str) -> float:
 
 
 def _edge(design: Design, dealer: str) -> words.Doubt | None:
-    """How often the sampled quotes of a ladder stand at an end of its range."""
+    """How often the sampled quotes of a ladder, or of orders in a book, stand at an end of their range."""
     action, table = design.block(dealer).get("action") or {}, design.table("steps", dealer)
-    if table is None or not isinstance(action, dict) or action.get("kind", "ladder") != "ladder":
+    if table is None or not isinstance(action, dict):
         return None
-    low, high = (number(level) for level in (action.get("markup") or (math.nan, math.nan)))
+    name, unit = {"ladder": ("markup", 1.0), "offsets": ("offset", design.tick)}.get(
+        action.get("kind", "ladder"), ("", math.nan)
+    )
+    low, high = (unit * number(level) for level in (action.get(name) or (math.nan, math.nan)))
     quotes = table[["bid", "ask"]].to_numpy(dtype=float).ravel()
     quotes = quotes[np.isfinite(quotes)]
     if not high > low or not len(quotes):

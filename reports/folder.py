@@ -143,6 +143,14 @@ class Seed:
         return self._table("steps")
 
     @cached_property
+    def best_quotes(self) -> pd.DataFrame | None:
+        return self._table("best_quotes")
+
+    @cached_property
+    def prints(self) -> pd.DataFrame | None:
+        return self._table("prints")
+
+    @cached_property
     def quantiles(self) -> pd.DataFrame | None:
         return self._table("quantiles")
 
@@ -242,6 +250,30 @@ class Design:
         return self.experiment.get("escalation") or {}
 
     @property
+    def has_book(self) -> bool:
+        """Whether the mid is that of an order book, in which dealers hedge or quote."""
+        return (self._market.get("price") or {}).get("kind") == "book"
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether somebody requests quotes."""
+        return self._market.get("kind") != "book"
+
+    def in_book(self, dealer: str) -> bool:
+        """Whether its quotes are orders in the book."""
+        action = self.block(dealer).get("action") or {}
+        return not self.has_clients or (action.get("kind") if isinstance(action, Mapping) else action) == "offsets"
+
+    @property
+    def tick(self) -> float:
+        """Of the order book, price units; NaN where there is none."""
+        return number((self._market.get("book") or {}).get("tick"))
+
+    @property
+    def _market(self) -> Mapping[str, Any]:
+        return self.experiment.get("market") or {}
+
+    @property
     def in_a_row(self) -> int:
         """Episodes that each market played one after another."""
         return int((self.experiment.get("evaluate") or {}).get("in_a_row") or 1)
@@ -250,7 +282,7 @@ class Design:
     def scenario(self) -> Scenario | None:
         """Counted from the begin of the first episode under it, where the file does not say when in it."""
         entry = (self.experiment.get("evaluate") or {}).get("scenario") or {}
-        steps = number((self.experiment.get("market") or {}).get("steps"))
+        steps = number(self._market.get("steps"))
         if not entry.get("overlay") or not math.isfinite(steps):
             return None
         within = int(float(entry.get("begin") or 0.0) * steps + 1e-9)
@@ -267,7 +299,7 @@ class Design:
     def limits(self, dealer: str) -> Limits:
         """The dealer's position limit: the lower of its own and the market's."""
         position = (self.block(dealer).get("limits") or {}).get("position") or {}
-        market = number((self.experiment.get("market") or {}).get("inventory_limit"))
+        market = number(self._market.get("inventory_limit"))
         levels = [number(position.get("soft")), min_known(number(position.get("hard")), market)]
         return Limits(*(level if math.isfinite(level) else math.inf for level in levels))
 

@@ -86,7 +86,10 @@ def _table(tree: Mapping[str, Any]) -> Markup:
     rows = [
         (
             [fact["name"], tag("small", fact["statistic"])],
-            [tag("td", fact["asked"] or "not judged"), *(_cell(tape["facts"][k]) for tape in tapes)],
+            [
+                tag("td", fact["asked"].replace("-", quantities.MINUS) or "not judged"),
+                *(_cell(tape["facts"][k]) for tape in tapes),
+            ],
         )
         for k, fact in enumerate(tree["facts"])
     ]
@@ -162,9 +165,6 @@ def _doubts(tree: Mapping[str, Any]) -> list[Markup]:
 
 
 def _sources(tree: Mapping[str, Any]) -> Markup:
-    rows = [
-        (fact["name"], [tag("td", fact["statistic"]), tag("td", f"{fact['least']:,}"), tag("td", fact["source"])])
-        for fact in tree["facts"]
-    ]
+    rows = [(fact["name"], [tag("td", f"{fact['least']:,}"), tag("td", fact["source"])]) for fact in tree["facts"]]
     lead = "Whole interval inside the range: pass. Whole interval outside: fail. Else, or below the least: too little data."
-    return section("Where the ranges are from", lead, plain_table(["Fact", "statistic", "least", "source"], rows))
+    return section("Where the ranges are from", lead, plain_table(["Fact", "least", "source"], rows))

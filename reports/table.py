@@ -25,9 +25,11 @@ class Column(NamedTuple):
     scale: float = 1.0
 
 
-def columns(units: dict[str, str]) -> list[Column]:
+def columns(units: dict[str, str], clients: bool = True) -> list[Column]:
+    """``clients``: whether somebody requests quotes; without, there is nothing to hit."""
     money, lots = quantities.money(units), quantities.lots(units)
     of = _summary_figure
+    hit = [Column("Hit ratio", "% of requests", "Requests won of those it was asked for", of("hit_ratio"), 100.0)]
     return [
         Column("Objective", money, "Mean reward of an episode: P&L less what the objective charges", of("objective")),
         Column("P&L", money, "Mean profit of an episode", of("pnl")),
@@ -35,7 +37,7 @@ def columns(units: dict[str, str]) -> list[Column]:
         Column("CVaR 99", money, "Mean loss of the worst 1% of episodes", of("cvar_99")),
         Column("Drawdown", money, "Mean of an episode's largest fall from a peak of P&L", of("drawdown")),
         Column("Peak position", lots, "Mean of an episode's largest inventory, long or short", of("max_inventory")),
-        Column("Hit ratio", "% of requests", "Requests won of those it was asked for", of("hit_ratio"), 100.0),
+        *(hit if clients else []),
         Column(
             "Mark-out 5",
             quantities.per_lot(units),
@@ -51,7 +53,7 @@ def dealer_table(design: Design, focus: str, units: dict[str, str], kinds: dict[
     dealers = list(design.dealers.values())
     heads: list[Markup] = []
     cells: dict[str, list[Markup]] = {dealer.name: [] for dealer in dealers}
-    for column in columns(units):
+    for column in columns(units, design.has_clients):
         estimates = [scaled(column.figure(dealer), column.scale) for dealer in dealers]
         places = quantities.decimals(estimates)
         heads.append(_head(column.head, column.unit, column.meaning))
@@ -61,7 +63,8 @@ def dealer_table(design: Design, focus: str, units: dict[str, str], kinds: dict[
     for dealer in dealers:
         cells[dealer.name].append(_optimum(dealer))
     if len(dealers) > 1:
-        meaning = f"The objective of {focus} less this dealer's, on the same clients"
+        same = "on the same clients" if design.has_clients else "in the same episodes"
+        meaning = f"The objective of {focus} less this dealer's, {same}"
         heads.append(_head("Trails by", "objective", meaning))
         leads = {dealer.name: design.against(focus, dealer.name, "objective") for dealer in dealers}
         places = quantities.decimals(difference.estimate for difference in leads.values())

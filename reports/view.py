@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from reports import evidence, quantities, words
 from reports.acceptance import acceptance_section, acceptances, constraint, verdict
+from reports.book import book_section
 from reports.figures import attribution as attribution_figure
 from reports.figures.hedge import hedge_figure
 from reports.figures.inventory_fan import inventory_fan
@@ -25,6 +26,7 @@ from reports.parts import Place, panel, plain_table, section, sentence
 from reports.table import dealer_table
 
 MOST_CELLS = 8
+DISTANCE = "distance from the mid"  # of an order in a book, which has no cells: the map's one stands for either side
 
 
 class View:
@@ -65,7 +67,8 @@ class View:
     def below(self) -> Markup:
         governance = governance_section(self.run, self.design, self.name, self.place)
         acceptance = acceptance_section(self.design, self.name, self.run.units)
-        return join([self._money(), acceptance, governance, self._limits(), self._cells(), self._training()])
+        book = book_section(self.run, self.design, self.name, self.place)
+        return join([self._money(), book, acceptance, governance, self._limits(), self._cells(), self._training()])
 
     # --- the four figures ----------------------------------------------------------------------------
 
@@ -106,7 +109,8 @@ class View:
         cell = cells(mine)[0]
         unit = self.run.units.get("price", "price units")
         reason = None if (mine["source"] == "optimal").any() else self.me.optimum.reason or "none was computed"
-        caption = [f"Markup in {unit}, {describe(cell)}, mid‑episode", key(reason)]
+        what = f"Orders: {DISTANCE} in {unit}" if self._in_book else f"Markup in {unit}, {describe(cell)}"
+        caption = [f"{what}, mid‑episode", key(reason)]
         figure = self._quote(mine, cell)
         return panel(self.place, "Quotes against inventory", caption, figure, "the policy quotes nothing here")
 
@@ -117,6 +121,10 @@ class View:
 
     def _quote(self, mine: pd.DataFrame, cell: Cell) -> go.Figure | None:
         return quotes_figure(mine, cell, self._held(), "lots")
+
+    @property
+    def _in_book(self) -> bool:
+        return self.design.in_book(self.name)
 
     def _held(self) -> tuple[float, float] | None:
         """The inventories it holds 90% of the time."""
@@ -148,7 +156,14 @@ class View:
         every = cells(mine)
         nothing = "the policy quotes nothing here"
         panels = [
-            panel(self.place, describe(cell), "", self._quote(mine, cell), nothing) for cell in every[:MOST_CELLS]
+            panel(
+                self.place,
+                DISTANCE.capitalize() if self._in_book else describe(cell),
+                "",
+                self._quote(mine, cell),
+                nothing,
+            )
+            for cell in every[:MOST_CELLS]
         ]
         hedge = hedge_figure(mine, every[0].step, self._held(), "lots")
         if hedge is not None:
@@ -163,7 +178,7 @@ class View:
         if table is None:
             return section("Limits", "No limit acted, or the run kept no record of it.", None)
         rates = table.pivot_table("per_1000_steps", "dealer", "reason", aggfunc="mean", sort=False, observed=True)
-        rates = rates.loc[:, (rates != 0).any()]
+        rates = rates.loc[:, (rates.fillna(0) != 0).any()]
         if rates.empty:
             return section("Limits", "No limit acted, and no soft level was passed.", None)
         heads = ["Dealer", *(str(reason).replace("_", " ") for reason in rates.columns)]

@@ -193,6 +193,13 @@ def test_impact_planted_as_a_power_of_volume_is_found(exponent):
     assert np.log(moves[1] / moves[0]) / np.log(4) == pytest.approx(exponent, abs=0.05)
 
 
+def test_intervals_in_which_trades_balance_have_no_impact():
+    sampled = SampledTape(tape_of(1e-4 * np.random.default_rng(1).standard_normal(2000), trades=4), 10)
+    moved = int(np.count_nonzero(sampled.signed_volume))
+    assert 1000 < moved < 1600  # of four fair coins, 3/8 balance
+    assert microstructure.impact_exponent(sampled).observations == moved
+
+
 def test_impact_of_one_size_has_no_exponent():
     volumes = np.random.default_rng(9).choice([-10, 10], 1000)
     assert np.isnan(microstructure.impact_exponent(SampledTape(flow_tape(volumes, 1e-5 * volumes), 10)).value)

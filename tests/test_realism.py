@@ -71,6 +71,15 @@ def test_gaussian_noise_fails_every_fact_of_its_law():
     assert found["no autocorrelation"] == PASS and found["gain-loss asymmetry"] == REPORTED
 
 
+def test_quotes_without_trades_are_judged_by_the_quotes_alone():
+    tape = tape_of(1e-4 * garch(15_000, 0.1, 0.89, seed=1))
+    found = verdicts_of(replace(tape, prints=tape.prints[:0]))
+    assert found["volatility clustering"] == PASS and found["gain-loss asymmetry"] == REPORTED
+    trades = {"volume and volatility", "spread", "time between trades", "trades in a window", "flow and return", "concave impact"}  # fmt: skip
+    assert all(found[name] == UNDECIDED for name in SIGNS | trades)
+    assert all(np.isnan(y).all() for _, y in [yardstick.curves(sample(replace(tape, prints=tape.prints[:0])))["signs"]])
+
+
 # --- the yardstick ---------------------------------------------------------------------------------
 
 

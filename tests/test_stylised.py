@@ -29,6 +29,7 @@ def test_the_lag_of_a_correlation_is_the_lag_that_is_asked_for():
     mean = np.mean([ahead_correlation(x, y, k, k).value for k in range(3, 9)])
     assert ahead_correlation(x, y, 3, 8).value == pytest.approx(mean, abs=1e-3)
     assert ahead_correlation(x, x, 3, 3).value == pytest.approx(autocorrelations(x, np.array([3]))[0], abs=1e-3)
+    assert np.isfinite(autocorrelations(x, np.array([1250, 1251]))).tolist() == [True, False]
 
 
 def test_intervals_cover_the_truth_of_a_dependent_series():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drills import rules
-from experiments.drills.stand import MARKETS, Control, Play, Seen, Stand, expect
+from experiments.drills.stand import MARKETS, Control, Copy, Play, Seen, Stand, expect
 from marketsim.types import Order, Reason
 
 HALF = np.arange(MARKETS) < MARKETS // 2
@@ -157,7 +157,7 @@ def _money(
         if t > 3:
             _held(stand, step, fired, on_breach, name)
         if t == 1:
-            play.batch.shock(np.where(HALF, -limit["hard"], 0.0))  # two lots: twice the level
+            play.lose(np.where(HALF, 2.0 * limit["hard"], 0.0))
         if t == 3:
             expect(fired[HALF], "a loss of twice the level did not count")
             expect(~fired[~HALF] | (losses[-1][~HALF] > limit["hard"]), "a small loss counted")
@@ -206,7 +206,8 @@ def _feed(stand: Stand, **key: Any) -> tuple[Play, str]:
     own = stand.limits.feed
     named = own is not None and all(getattr(own, name) is not None for name in key)
     limit = own.model_dump(exclude_none=True) if named and own is not None else key
-    return Play(stand, {"feed": limit}), "as configured" if named else "not configured, tried at a default"
+    play = Play(stand, {"feed": limit}, copy=Copy(traders=True))  # a book's mid moves by them alone
+    return play, "as configured" if named else "not configured, tried at a default"
 
 
 def fat_finger(stand: Stand) -> str:
@@ -234,10 +235,16 @@ def frozen(stand: Stand) -> str:
         return f"a feed that stands still for {most} steps is refused: longer than a drill ({whose}, not tried)"
     if not float(play.batch.tables.market["move_sd"][0]):
         return "the mid of this market does not move: not tried"
-    play.step()
-    play.batch.set_feed(frozen=True)
-    fired = [bool(np.all(play.step().reasons & Reason.FEED)) for _ in range(most + 3)]
-    expect(not any(fired[: most + 1]) and fired[-1], f"it fired at {fired}")
+    still, mid = np.zeros(MARKETS), play.mid.copy()  # steps, as the dealer sees it; a book's mid stands still by itself
+    for t in range(most + 4):
+        expected = still > most
+        fired = play.step().reasons & Reason.FEED > 0
+        expect(fired == expected, f"it fired in {fired.sum()} markets after {t} steps, not in {expected.sum()}")
+        still = np.where((play.mid != mid) & (t == 0), 0.0, still + 1.0)
+        mid = play.mid.copy()
+        if t == 0:
+            play.batch.set_feed(frozen=True)
+    expect(fired, "it did not fire")
     return f"it stands still: refused after {most} steps, not before ({whose})"
 
 
@@ -289,13 +296,13 @@ def orders(stand: Stand) -> str:
 
 
 CONTROLS = (
-    Control("request size", "clients ask for more than the limit", rules.VOLUME, size),
-    Control("markup band", "quotes below, above and within the band", rules.COLLAR, markup),
-    Control("position", "a hedge and clients that carry it past, and some that do not", rules.POSITION, position),
-    Control("worst-case position", "quotes whose largest size would carry it past", rules.POSITION, worst_case),
+    Control("request size", "clients ask for more than the limit", rules.VOLUME, size, "clients"),
+    Control("markup band", "quotes below, above and within the band", rules.COLLAR, markup, "clients"),
+    Control("position", "a hedge and clients that carry it past, and some that do not", rules.POSITION, position, "clients"),
+    Control("worst-case position", "quotes whose largest size would carry it past", rules.POSITION, worst_case, "clients"),
     Control("desk position", "all dealers of the desk buy at once", rules.POSITION, desk),
     Control("hedge size", "a hedge ten times too large, and one at the limit", rules.VOLUME, hedge),
-    Control("slippage", "a hedge that costs more a lot than the limit", rules.COLLAR, slippage),
+    Control("slippage", "a hedge that costs more a lot than the limit", rules.COLLAR, slippage, "curve"),
     Control("loss", "half of the markets lose twice the limit", rules.RISK, loss),
     Control("drawdown", "half of the markets fall by twice the limit", rules.RISK, drawdown),
     Control("rolling loss", "half of the markets lose twice the limit in a step", rules.RISK, rolling_loss),

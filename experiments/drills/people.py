@@ -96,14 +96,14 @@ class Governed(Play):
         self.governor.before()
         return super().step(*arguments, **keys)
 
-    def _seen(self, before: np.ndarray, step: Any) -> Any:
+    def _seen(self, before: np.ndarray, mid: np.ndarray, step: Any) -> Any:
         self.governor.after(step, self.supplied)
-        return super()._seen(before, step)
+        return super()._seen(before, mid, step)
 
-    def lose(self) -> None:
-        """Two lots, a fall, and the step in which the limit sees it."""
+    def breach(self) -> None:
+        """Two lots, a loss of four times the limit, and the step in which the limit sees it."""
         self.step(hedge=2.0)
-        self.batch.shock(-2.0 * self.level)
+        self.lose(4.0 * self.level)
         self.step()
         self.step()
 
@@ -129,7 +129,7 @@ def kill_switch(stand: Stand) -> str:
 
 def breach(stand: Stand) -> str:
     play = Governed(stand)
-    play.lose()
+    play.breach()
     expect(np.isin(play.book.state, (State.NORMAL, State.WARN)), "it was restricted before the breach")
     step = play.step(hedge=3.0, markup=stand.cheap)
     expect(play.book.state == State.RESTRICTED, "it is not restricted in the next step")
@@ -263,7 +263,7 @@ def full_disk(stand: Stand) -> str:
             raise OSError(28, "No space left on device")
 
     play = Governed(stand, record=record)
-    play.lose()
+    play.breach()
     full = True
     step = play.step(markup=stand.cheap)
     expect(play.book.state == State.HALTED, "it went on although nothing can be recorded")
@@ -310,7 +310,12 @@ def drift(stand: Stand) -> str:
     moving = "volatility" in watch and not isinstance(price, Replay)
     name = "volatility_x3" if moving else "drought" if "requests" in watch else "toxicity"
     more = {"begin": 0.0} if name != "drought" else {"begin": 0.0, "length": 1.0}
-    planted, every = overlay(name, stand.desk, **more), stand.escalation.false_alarm_every
+    every = stand.escalation.false_alarm_every
+    planted: Any
+    if moving and stand.desk.market.has_book:
+        name, planted = "a dealer that sweeps the book", Sweep(stand)
+    else:
+        planted = overlay(name, stand.desk, **more)
     quiet, steps = _alarms(stand, None, 200)
     expected = MARKETS * steps / every
     expect(len(quiet) <= expected + 4 * np.sqrt(expected) + 3, f"{len(quiet)} alarms in {MARKETS * steps} quiet steps")
@@ -324,6 +329,25 @@ def drift(stand: Stand) -> str:
         f"{name}: {share:.0%} alarmed within {steps} steps, half within {np.median(list(first.values())):.0f}; "
         f"{len(quiet)} alarms in {MARKETS * steps} quiet steps"
     )
+
+
+class Sweep:
+    """The planted change of a book, whose mid may hardly follow its value: a dealer takes it out and turns round, every step."""
+
+    def __init__(self, stand: Stand):
+        desk = stand.desk
+        self.agent = max(i for i in range(len(desk.agents)) if i != stand.agent or len(desk.agents) == 1)
+        limit = desk.dealer_of[self.agent].limits.position
+        self.lots = min(50.0, limit.hard if limit else np.inf, desk.market.inventory_limit or np.inf)
+
+    def before(self, batch: MarketBatch, t: int) -> None:
+        """The rules of the market stay."""
+
+    def quotes(self, batch: MarketBatch, t: int, actions: np.ndarray, quotes: Any) -> Any:
+        """It hedges far beyond flat, to one side and then to the other, and quotes nothing."""
+        q = batch.state["inventory"][:, self.agent]  # type: ignore[index]
+        silent = np.full((batch.markets, *batch.tables.quote_shape), np.nan)
+        return {**quotes, self.agent: (silent, self.lots * (1.0 - 2.0 * (t % 2)) - q)}
 
 
 def _alarms(stand: Stand, planted: Any, at_least: int) -> tuple[list[tuple[int, int]], int]:
@@ -343,7 +367,8 @@ def _alarms(stand: Stand, planted: Any, at_least: int) -> tuple[list[tuple[int, 
             if planted is not None:
                 planted.before(batch, t)
             governor.before()
-            step = batch.step(actions, cast.play(observation, actions))
+            quotes = cast.play(observation, actions)
+            step = batch.step(actions, quotes if planted is None else planted.quotes(batch, t, actions, quotes))
             governor.after(step)
             observation = step.observation
     return [(alarm[0], alarm[1]) for alarm in governor.alarms], governor.step

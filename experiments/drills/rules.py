@@ -5,6 +5,9 @@ docs/drill.md says what each is about, and which of their texts was read.
 
 COLLAR = "RTS 6 art. 15(1)(a) price collars; SEC 15c3-5(c)(1)(ii) price; FIA price tolerance"
 VOLUME = "RTS 6 art. 15(1)(c) maximum order volumes; SEC 15c3-5(c)(1)(ii) size; FIA maximum order size"
+MESSAGES = "RTS 6 art. 15(1)(d) maximum messages limits"
+THROTTLE = "RTS 6 art. 15(3) repeated automated execution throttles"
+SELF_TRADE = "RTS 6 art. 13 market manipulation watched for"
 POSITION = "RTS 6 art. 15(4)-(5) risk limits; SEC 15c3-5(c)(1)(i); FIA maximum intraday position"
 RISK = "RTS 6 art. 15(4)-(5) risk limits; SEC 15c3-5(c)(1)(i)"
 DATA = "RTS 6 art. 14(2)(b) data lost or altered; FIA market data reasonability"

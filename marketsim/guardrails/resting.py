@@ -35,8 +35,8 @@ def approved_distance(d, distance, widen, orders):
 def approved_lots(d, side, lots, q, hedge, unsettled, limit, desk, desk_limit, orders):
     """How many of so many lots a dealer may leave open on a side, and why not all, in bits.
 
-    ``q``: its inventory; ``hedge``: approved, still to trade; ``unsettled``: lots of its order on this side that may
-    still trade before the new one takes its place; ``limit``: its position limit in force; ``desk``: what the desk
+    ``q``: its inventory; ``hedge``: approved, still to trade; ``unsettled``: lots on this side, resting or on their
+    way, that may trade before the new order takes its place; ``limit``: its position limit in force; ``desk``: what the desk
     would hold on this side, in lots of its direction, if all that is open or approved but this order traded.
     """
     reason = _NOTHING

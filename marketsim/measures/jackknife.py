@@ -70,10 +70,10 @@ def _of_products(rows: np.ndarray) -> float:
 
 
 def autocorrelations(x: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Of ``x`` (n,) at each of ``lags`` (k,), NaN where the series is too short."""
+    """Of ``x`` (n,) at each of ``lags`` (k,), NaN beyond n / 4: of so few pairs they say nothing."""
     x = x - x.mean() if len(x) else x
     with np.errstate(all="ignore"):
-        found = [np.mean(x[:-k] * x[k:]) / np.mean(x * x) if k < len(x) else np.nan for k in map(int, lags)]
+        found = [np.mean(x[:-k] * x[k:]) / np.mean(x * x) if 4 * k <= len(x) else np.nan for k in map(int, lags)]
     return np.array(found)
 
 

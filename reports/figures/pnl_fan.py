@@ -19,7 +19,7 @@ def pnl_fan(quantiles: pd.DataFrame, dealer: str, rival: str | None, units: dict
     mine = fan.of_seeds(quantiles, dealer)
     if not mine:
         return None
-    figure = theme.blank(x=step(units), right=86)
+    figure = theme.blank(x=step(units), right=96)
     theme.rule(figure, 0)
     labels = fan.end_labels(mine[0], "pnl")
     low, high = mine[0]["pnl_05"].min(), mine[0]["pnl_95"].max()
