@@ -45,9 +45,7 @@ def deliver(
         slot = find(orders, index, order)
         side = np.int64(orders[slot].side) if slot >= 0 else 0
         if slot >= 0 and price == orders[slot].price:
-            size = min(
-                size, orders[slot].size
-            )  # it traded on the way: fewer lots were asked for, and no more come of it
+            size = min(size, orders[slot].size)  # it may have traded on the way: an amend there never adds
     head[TRADES] = 0
     prevented, filled = head[PREVENTED], head[FILLED]
     outcome = enter(head, levels, orders, index, desks, trades, kind, side, price, size, order, np.int64(owner), tif)

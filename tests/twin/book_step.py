@@ -24,9 +24,6 @@ class Around(traders.TwinMarket):
 
     def deliver(self, owner, message):
         kind, side, tif, price, size, number = message
-        rests = self.book.orders.get(number)
-        if kind == Message.AMEND and rests and price == rests.limit:
-            size = min(size, rests.lots)  # it may have traded on the way
         prevented = self.book.prevented
         outcome = super().deliver(owner, (kind, side, tif, price, size, number))
         if owner < self.dealers:

@@ -166,6 +166,8 @@ class TwinMarket:
         known = self.book.orders.get(number)
         if kind == AMEND:
             side = known.side if known else 0
+            if known and price == known.limit:
+                size = min(size, known.lots)  # it may have traded on the way: fewer lots never add to it
         crowd = owner >= self.dealers and self.traders[owner - self.dealers].block.kind in CROWDS
         outcome, trades = self.book.process((kind, side, tif, price, size, number, -2 - owner if crowd else owner))
         self.counts["requests"] += 1
