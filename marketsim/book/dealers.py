@@ -236,23 +236,8 @@ def hedge_in_book(p, dealers, market, dealer, ledger, work, books, t, lo, n):
                 kind = LIMIT
                 worst = (market[MID, m] + side * (d.slippage_hard - p.fee)) / p.tick
                 price = math.floor(worst + 1e-9) if side > 0 else math.ceil(worst - 1e-9)
-            send(
-                p,
-                d,
-                market,
-                dealer,
-                ledger,
-                books,
-                t,
-                m,
-                kind,
-                side,
-                np.int64(price),
-                np.int64(min(abs(h), float(MAX_LOTS))),
-                2 * N + i,
-                i,
-                IOC,
-            )
+            lots = np.int64(min(abs(h), float(MAX_LOTS)))
+            send(p, d, market, dealer, ledger, books, t, m, kind, side, np.int64(price), lots, 2 * N + i, i, IOC)
             dealer[MESSAGES, i, m] += 1.0
 
 

@@ -1,8 +1,8 @@
 """The limit stage on orders that rest in the book: what a dealer may leave open on a side.
 
 An order that rests may be filled at any instant until it is amended. So what is open counts as if it had traded: with
-it, the inventory and the hedge that was approved, no limit may be passed (DESIGN: worst case). The rules stand in
-docs/market.md. Every check is written ``value <= limit``, so that NaN fails.
+it, the inventory and the hedge that was approved, no limit may be passed. The rules stand in docs/book-market.md.
+Every check is written ``value <= limit``, so that NaN fails.
 """
 
 import numpy as np
